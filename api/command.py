@@ -1,0 +1,64 @@
+"""`impasto api`: the API under gunicorn."""
+
+import ipaddress
+from typing import Any
+
+import click
+from gunicorn.app.base import BaseApplication
+
+from api.app import create_app
+from shared.settings import Settings
+
+REQUEST_TIMEOUT_SECONDS = 60
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn with our options instead of a configuration file."""
+
+    def __init__(self, settings: Settings, options: dict[str, Any]) -> None:
+        self._settings = settings
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand over the options."""
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Make the application, in the process that serves it."""
+        return create_app(self._settings)
+
+
+@click.command()
+@click.option("--host", default=None, help="Address to listen on. [default: IMPASTO_API_HOST]")
+@click.option("--port", type=int, default=None, help="Port. [default: IMPASTO_API_PORT]")
+def api(host: str | None, port: int | None) -> None:
+    """Serve the HTTP API and the page."""
+    settings = Settings()
+    host = host or settings.api_host
+    if not _is_loopback(host) and not settings.allow_anonymous:
+        raise click.ClickException(
+            f"the API has no keys, so it would let everybody on {host} use it: listen on 127.0.0.1"
+            " behind a proxy that asks for credentials, or set IMPASTO_ALLOW_ANONYMOUS=true"
+        )
+    bind = f"[{host}]" if ":" in host else host
+    options = {
+        "bind": f"{bind}:{settings.api_port if port is None else port}",
+        "worker_class": "gthread",
+        "workers": settings.api_processes,
+        "threads": settings.api_threads,
+        "timeout": REQUEST_TIMEOUT_SECONDS,
+        "graceful_timeout": 5,
+        "loglevel": "warning",
+    }
+    Server(settings, options).run()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,105 @@
+"""The routes about the service itself: presets, workers, health."""
+
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from flask import Response
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
+
+from api.services import services
+from shared.parameters import Parameters
+from shared.presets import PRESETS
+from shared.workers import WorkerList
+
+blueprint = APIBlueprint(
+    "system", __name__, abp_tags=[Tag(name="service", description="What is there and how it is")]
+)
+
+
+class PresetView(BaseModel):
+    """A preset, with the value of every parameter."""
+
+    name: str
+    summary: str
+    source: str
+    parameters: Parameters
+
+
+class PresetList(BaseModel):
+    """All presets, and the schema that parameters follow."""
+
+    presets: list[PresetView]
+    parameters_schema: dict[str, Any] = Field(description="JSON Schema of the parameters.")
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: str
+
+
+class Readiness(BaseModel):
+    """Whether jobs can be accepted."""
+
+    status: str
+    redis: bool
+    storage: bool
+    workers: int | None = Field(description="Workers that are up; information only.")
+
+
+@blueprint.get("/v1/presets", responses={"200": PresetList})
+def list_presets() -> Response:
+    """List the presets with their parameters and source."""
+    views = [
+        PresetView(
+            name=name,
+            summary=preset.summary,
+            source=preset.source,
+            parameters=Parameters.model_validate({"preset": name}),
+        )
+        for name, preset in PRESETS.items()
+    ]
+    return _json(PresetList(presets=views, parameters_schema=Parameters.model_json_schema()))
+
+
+@blueprint.get("/v1/workers", responses={"200": WorkerList})
+def list_workers() -> Response:
+    """List the workers that are up."""
+    return _json(WorkerList(workers=services().workers.up()))
+
+
+@blueprint.get("/healthz", responses={"200": Health})
+def healthz() -> Response:
+    """Answer as long as the process lives."""
+    return _json(Health(status="ok"))
+
+
+@blueprint.get("/readyz", responses={"200": Readiness, "503": Readiness})
+def readyz() -> Response:
+    """Say whether Redis and S3 can be reached."""
+    service = services()
+    workers: int | None = None
+    try:
+        workers = len(service.workers.up())
+        redis = True
+    except RedisError:
+        redis = False
+    try:
+        service.storage.ping()
+        storage = True
+    except (BotoCoreError, ClientError):
+        storage = False
+    ready = redis and storage
+    view = Readiness(
+        status="ready" if ready else "unavailable", redis=redis, storage=storage, workers=workers
+    )
+    response = _json(view, 200 if ready else 503)
+    if not ready:
+        response.headers["Retry-After"] = "2"
+    return response
+
+
+def _json(view: BaseModel, status: int = 200) -> Response:
+    return Response(view.model_dump_json(), status, content_type="application/json")

@@ -1,0 +1,214 @@
+"""Reading `POST /v1/jobs`: multipart in, checked images and parameters out, or an error."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from flask import Request
+from pydantic import ValidationError
+from werkzeug.datastructures import FileStorage
+
+from api.problems import invalid_parameters
+from shared.errors import (
+    Fault,
+    ImpastoError,
+    InvalidInput,
+    InvalidRequest,
+    TooLarge,
+    UnsupportedMedia,
+)
+from shared.images import decode_image
+from shared.jobs import Priority
+from shared.parameters import Parameters
+from shared.settings import Settings
+
+FILE_FIELDS = frozenset({"content", "style"})
+TEXT_FIELDS = frozenset({"params", "metadata", "priority"})
+MAX_TEXT_BYTES = 64 * 1024
+MAX_JSON_DEPTH = 16
+
+# What the OpenAPI document says of the request body.
+UPLOAD_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["content", "style"],
+    "additionalProperties": False,
+    "properties": {
+        "content": {
+            "type": "string",
+            "format": "binary",
+            "description": "The photograph: JPEG, PNG, WebP or TIFF.",
+        },
+        "style": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "minItems": 1,
+            "description": "One or more paintings; repeat the field.",
+        },
+        "params": {"$ref": "#/components/schemas/Parameters"},
+        "metadata": {
+            "type": "object",
+            "description": "Anything of yours; given back with the job.",
+        },
+        "priority": {"$ref": "#/components/schemas/Priority"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A request for a job that has passed every check."""
+
+    content: bytes
+    styles: tuple[bytes, ...]
+    params: Parameters
+    metadata: dict[str, Any]
+    priority: Priority
+
+
+def read_upload(request: Request, settings: Settings) -> Upload:
+    """Check everything about a request before anything is stored.
+
+    Raises:
+        UnsupportedMedia: not multipart, or a file is not an image.
+        InvalidRequest: fields are missing, doubled, unknown, of the wrong kind, or not JSON.
+        InvalidInput: parameters or images are out of bounds.
+        TooLarge: more bytes than are taken.
+    """
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMedia("send the images as multipart/form-data")
+    if "boundary" not in request.mimetype_params:
+        raise InvalidRequest("the Content-Type says multipart/form-data but names no boundary")
+    _check_fields(request)
+
+    params = _params(request.form.get("params", "{}"), settings)
+    metadata = _json_object(request.form.get("metadata", "{}"), "metadata")
+    priority = _priority(request.form.get("priority", Priority.NORMAL))
+
+    styles = request.files.getlist("style")
+    if len(styles) > settings.max_styles:
+        raise InvalidRequest(f"{len(styles)} style images: at most {settings.max_styles} are taken")
+    if params.style_weights is not None and len(params.style_weights) != len(styles):
+        raise _wrong(
+            "params/style_weights",
+            f"{len(params.style_weights)} weights for {len(styles)} style images",
+        )
+    return Upload(
+        content=_image(request.files["content"], "content", settings),
+        styles=tuple(_image(file, f"style/{i}", settings) for i, file in enumerate(styles)),
+        params=params,
+        metadata=metadata,
+        priority=priority,
+    )
+
+
+def _check_fields(request: Request) -> None:
+    for name in request.form:
+        if name in FILE_FIELDS:
+            raise InvalidRequest(f"{name!r} came as text: send it as a file, with a file name")
+        if name not in TEXT_FIELDS:
+            _unknown(name)
+        if len(request.form.getlist(name)) > 1:
+            raise InvalidRequest(f"{name!r} came more than once")
+        if len(request.form[name].encode(errors="surrogatepass")) > MAX_TEXT_BYTES:
+            raise TooLarge(f"{name!r} is longer than {MAX_TEXT_BYTES:,} bytes")
+    for name in request.files:
+        if name in TEXT_FIELDS:
+            raise InvalidRequest(f"{name!r} came as a file: send it as a plain field")
+        if name not in FILE_FIELDS:
+            _unknown(name)
+    for name in sorted(FILE_FIELDS):
+        if name not in request.files:
+            raise InvalidRequest(f"the image {name!r} is missing")
+    if len(request.files.getlist("content")) > 1:
+        raise InvalidRequest("'content' came more than once: a job has one content image")
+
+
+def _unknown(name: str) -> NoReturn:
+    expected = ", ".join(sorted(FILE_FIELDS | TEXT_FIELDS))
+    raise InvalidRequest(f"unknown field {name[:100]!r}: expected {expected}")
+
+
+def _image(file: FileStorage, field: str, settings: Settings) -> bytes:
+    data: bytes = file.read()
+    if len(data) > settings.max_image_bytes:
+        raise TooLarge(f"{field}: {len(data):,} bytes, at most {settings.max_image_bytes:,} taken")
+    try:
+        decode_image(data, settings.image_limits)
+    except ImpastoError as error:
+        raise type(error)(f"{field}: {error}", (Fault(field, str(error)),)) from None
+    return data
+
+
+def _params(text: str, settings: Settings) -> Parameters:
+    values = _json_object(text, "params")
+    try:
+        params = Parameters.model_validate(values)
+    except ValidationError as error:
+        raise invalid_parameters(error, "params") from None
+    if params.size > settings.max_size_px:
+        raise _wrong("params/size", f"{params.size} px: at most {settings.max_size_px} are painted")
+    return params
+
+
+def _priority(text: str) -> Priority:
+    try:
+        return Priority(text)
+    except ValueError:
+        known = ", ".join(Priority)
+        raise _wrong("priority", f"{text[:100]!r} is none of {known}") from None
+
+
+def _json_object(text: str, field: str) -> dict[str, Any]:
+    try:
+        text.encode()
+        value = json.loads(
+            text, parse_constant=_no_constant(field), object_pairs_hook=_unique_keys(field)
+        )
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{field}: not valid UTF-8") from None
+    except RecursionError:
+        raise InvalidRequest(f"{field}: nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise InvalidRequest(f"{field}: not valid JSON: {error}") from None
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise InvalidRequest(f"{field}: {error}") from None
+    if not isinstance(value, dict):
+        raise _wrong(field, "expected a JSON object")
+    _check_json(value, field)
+    return value
+
+
+def _check_json(value: Any, field: str, depth: int = 1) -> None:
+    if depth > MAX_JSON_DEPTH:
+        raise InvalidRequest(f"{field}: nested deeper than {MAX_JSON_DEPTH} levels")
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise _wrong(field, "a lone surrogate is not a character")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_json(key, field, depth)
+            _check_json(item, field, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_json(item, field, depth + 1)
+
+
+def _no_constant(field: str) -> Callable[[str], NoReturn]:
+    def refuse(name: str) -> NoReturn:
+        raise _wrong(field, f"{name} is not a number that is taken")
+
+    return refuse
+
+
+def _unique_keys(field: str) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            raise InvalidRequest(f"{field}: a key stands twice in one object")
+        return values
+
+    return build
+
+
+def _wrong(pointer: str, detail: str) -> InvalidInput:
+    return InvalidInput(f"{pointer}: {detail}", (Fault(pointer, detail),))

@@ -1,0 +1,75 @@
+"""`impasto`: the command line. Each command is imported only when it is used.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the service is unreachable, 4 the job was canceled,
+130 interrupted.
+"""
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "api": "api.command:api",
+    "cancel": "client.commands.jobs:cancel",
+    "demo": "deploy.embedded.commands:demo",
+    "doctor": "client.commands.doctor:doctor",
+    "jobs": "client.commands.jobs:jobs",
+    "presets": "client.commands.presets:presets",
+    "result": "client.commands.jobs:result",
+    "status": "client.commands.jobs:status",
+    "stylize": "worker.commands.stylize:stylize",
+    "submit": "client.commands.submit:submit",
+    "up": "deploy.embedded.commands:up",
+    "worker": "worker.commands.worker:worker",
+}
+SUMMARIES = {
+    "api": "Serve the HTTP API and the page.",
+    "cancel": "Stop a job.",
+    "demo": "Paint the sample pictures with the whole system, on this machine.",
+    "doctor": "Check Redis, S3, weights and devices, and say what to do.",
+    "jobs": "List the last jobs.",
+    "presets": "List the presets and their parameters.",
+    "result": "Download the picture of a finished job.",
+    "status": "Show how a job is doing.",
+    "stylize": "Paint a picture right here, without any service.",
+    "submit": "Send two pictures to the service.",
+    "up": "Run the whole system on this machine.",
+    "worker": "Take jobs from the queue and paint them.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name, so that `impasto status` does not import PyTorch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"`impasto {cmd_name}` needs {error.name}, which is not installed here:"
+                " install Impasto with the extra that has it (api, worker or embedded)"
+            ) from None
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="impasto", prog_name="impasto")
+def main() -> None:
+    """Paint a photograph in the style of a painting."""
+
+
+if __name__ == "__main__":
+    main(prog_name="impasto")

@@ -1,0 +1,117 @@
+"""`impasto status`, `jobs`, `cancel` and `result`."""
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from client.client import Impasto
+from client.terminal import (
+    end,
+    follow,
+    json_option,
+    print_json,
+    speaks_to_service,
+    stdout,
+    url_option,
+    write,
+)
+from shared.jobs import Job, JobStatus
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--follow", "following", is_flag=True, help="Show the progress until the end.")
+@json_option
+@url_option
+@speaks_to_service
+def status(job_id: str, following: bool, as_json: bool, url: str) -> None:
+    """Show how a job is doing."""
+    with Impasto(url) as impasto:
+        job = follow(impasto, job_id) if following else impasto.job(job_id)
+    if as_json:
+        print_json(job.model_dump(mode="json"))
+    else:
+        stdout.print(_table([job]))
+        if job.error:
+            stdout.print(f"{job.error.code}: {job.error.message}")
+    if following:
+        end(job)
+
+
+@click.command()
+@click.option(
+    "--status",
+    "statuses",
+    type=click.Choice([*JobStatus]),
+    multiple=True,
+    help="Only these. Can be repeated.",
+)
+@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@json_option
+@url_option
+@speaks_to_service
+def jobs(statuses: tuple[JobStatus, ...], limit: int, as_json: bool, url: str) -> None:
+    """List the last jobs, newest first."""
+    with Impasto(url) as impasto:
+        page = impasto.jobs(statuses, limit)
+    if as_json:
+        print_json(page.model_dump(mode="json"))
+    else:
+        stdout.print(_table(page.jobs))
+
+
+@click.command()
+@click.argument("job_id")
+@json_option
+@url_option
+@speaks_to_service
+def cancel(job_id: str, as_json: bool, url: str) -> None:
+    """Stop a job: at once while it waits, at its next step while it runs."""
+    with Impasto(url) as impasto:
+        job = impasto.cancel(job_id)
+    if as_json:
+        print_json(job.model_dump(mode="json"))
+    else:
+        click.echo("canceled" if job.status == JobStatus.CANCELED else "it stops at its next step")
+
+
+@click.command()
+@click.argument("job_id")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write. [default: <job>.<format>]",
+)
+@json_option
+@url_option
+@speaks_to_service
+def result(job_id: str, output: Path | None, as_json: bool, url: str) -> None:
+    """Download the picture of a finished job."""
+    with Impasto(url) as impasto:
+        job = impasto.job(job_id)
+        end(job)
+        path = output or Path(f"{job_id}.{job.params.output.format}")
+        write(path, impasto.result(job_id))
+    if as_json:
+        print_json(job.output.model_dump(mode="json") if job.output else None)
+    else:
+        click.echo(f"Saved {path}")
+
+
+def _table(jobs: list[Job]) -> Table:
+    table = Table("Job", "Status", "Progress", "Preset", "Size", "Created", box=None)
+    for job in jobs:
+        progress = f"{job.progress.step}/{job.progress.total_steps}" if job.progress else ""
+        if job.queue_position is not None:
+            progress = f"behind {job.queue_position}"
+        table.add_row(
+            job.id,
+            job.status,
+            progress,
+            job.params.preset,
+            f"{job.params.size} px",
+            f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+        )
+    return table

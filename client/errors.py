@@ -1,0 +1,35 @@
+"""What can go wrong between a client and the service.
+
+ClientError
+├── ServiceUnreachable      nothing answers at the address
+├── ApiProblem              the service refused; carries the problem details
+└── JobFailed               the job ended without a picture
+"""
+
+from shared.jobs import Job
+
+
+class ClientError(Exception):
+    """Base of all errors of the client. `str(error)` is a sentence for a person."""
+
+
+class ServiceUnreachable(ClientError):
+    """Nothing answers at the address of the service."""
+
+
+class ApiProblem(ClientError):
+    """The service answered with problem details (RFC 9457)."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+
+
+class JobFailed(ClientError):
+    """The job ended as failed or canceled."""
+
+    def __init__(self, job: Job) -> None:
+        reason = f": {job.error.message} ({job.error.code})" if job.error else ""
+        super().__init__(f"job {job.id} {job.status}{reason}")
+        self.job = job

@@ -1,0 +1,152 @@
+"""What the commands share: the option for the address, bars, exit codes."""
+
+import functools
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from client.client import Impasto, default_url
+from client.errors import ClientError, ServiceUnreachable
+from shared.jobs import Job, JobStatus
+
+EXIT_FAILED = 1
+EXIT_UNREACHABLE = 3
+EXIT_CANCELED = 4
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+url_option = click.option(
+    "--url",
+    default=default_url,
+    show_default="IMPASTO_URL or http://127.0.0.1:8080",
+    help="Address of the service.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+class Failure(click.ClickException):
+    """Ends the command with a sentence and an exit code."""
+
+    def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
+
+
+def speaks_to_service(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the client's errors into sentences and exit codes."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except ServiceUnreachable as error:
+            raise Failure(str(error), EXIT_UNREACHABLE) from None
+        except ClientError as error:
+            raise Failure(str(error)) from None
+
+    return wrapped
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """`key=value` pairs as parameters: values are JSON where they can be, dots reach inside.
+
+    >>> parse_settings(["size=512", "pyramid.min_size=64", "init=noise"])
+    {'size': 512, 'pyramid': {'min_size': 64}, 'init': 'noise'}
+    """
+    parameters: dict[str, Any] = {}
+    for pair in pairs:
+        path, separator, text = pair.partition("=")
+        if not separator or not path:
+            raise click.BadParameter(f"{pair!r} is not key=value", param_hint="--set")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        *parents, name = path.split(".")
+        target = parameters
+        for parent in parents:
+            target = target.setdefault(parent, {})
+            if not isinstance(target, dict):
+                raise click.BadParameter(f"{parent!r} has a value already", param_hint="--set")
+        target[name] = value
+    return parameters
+
+
+def follow(impasto: Impasto, job_id: str) -> Job:
+    """Show a job's progress until it has ended."""
+    with Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[losses]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[eta]}"),
+        console=stderr,
+        transient=False,
+    ) as bar:
+        task = bar.add_task("queued", total=None, losses="", eta="")
+        for job in impasto.follow(job_id):
+            _show(bar, task, job)
+    return job
+
+
+def _show(bar: Progress, task: TaskID, job: Job) -> None:
+    text: str = job.status
+    if job.queue_position:
+        text = f"queued behind {job.queue_position}"
+    progress = job.progress
+    if progress is None:
+        bar.update(task, description=text)
+        return
+    losses = ""
+    if progress.losses:
+        losses = f"content {progress.losses.content:.3g}  style {progress.losses.style:.3g}"
+    eta = ""
+    if progress.eta_seconds is not None and job.status == JobStatus.RUNNING:
+        eta = f"{progress.eta_seconds:.0f} s left"
+    size = f"{progress.width_px}x{progress.height_px}"
+    bar.update(
+        task,
+        description=f"{text} {size}",
+        completed=progress.step,
+        total=progress.total_steps,
+        losses=losses,
+        eta=eta,
+    )
+
+
+def end(job: Job) -> None:
+    """Leave with the exit code of a finished job that has no picture."""
+    if job.status == JobStatus.CANCELED:
+        raise Failure(f"job {job.id} was canceled", EXIT_CANCELED)
+    if job.error is not None:
+        raise Failure(f"job {job.id} failed: {job.error.message} ({job.error.code})")
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a downloaded file, or say why not."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,156 @@
+"""The whole system on one machine: Redis, S3, the API and workers, as child processes."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Self
+
+import httpx
+import redis
+
+from deploy.embedded.data import DataFolder
+from deploy.embedded.ports import is_free
+from deploy.embedded.process import Process
+from deploy.embedded.servers import start_seaweedfs, start_valkey
+from shared.settings import Settings
+from shared.storage import STORAGE_ERRORS, Storage
+
+PREFERRED_PORT = 8080
+SERVERS_START_SECONDS = 30.0
+API_START_SECONDS = 30.0
+WORKERS_START_SECONDS = 180.0
+RESTART_PAUSE_SECONDS = 1.0
+
+
+class Stack:
+    """Everything that a job needs, running. A context manager: leaving it stops it all."""
+
+    def __init__(
+        self, data: DataFolder, *, workers: int, port: int | None, report: Callable[[str], None]
+    ) -> None:
+        self._data = data
+        self._worker_count = workers
+        self._port = port
+        self._report = report
+        self._stop = ExitStack()
+        self._processes: list[Process] = []
+        self.environment: dict[str, str] = {}
+        self.workers: list[Process] = []
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as on_failure:
+            on_failure.callback(self._stop.close)
+            self._start()
+            on_failure.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Workers and API first and together, so that nobody loses a server while it ends.
+        for process in self._processes:
+            process.terminate()
+        self._stop.close()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that all parts of this stack use."""
+        prefix = "IMPASTO_"
+        values = {
+            name.removeprefix(prefix).lower(): value
+            for name, value in self.environment.items()
+            if name.startswith(prefix)
+        }
+        return Settings(**values, _env_file=None)  # type: ignore[arg-type]  # values are text
+
+    def supervise(self) -> None:
+        """Look after the processes: a worker or API that died is started again."""
+        for process in self._processes:
+            if not process.is_running:
+                self._report(f"{process.name} died; starting it again (log: {process.log})")
+                time.sleep(RESTART_PAUSE_SECONDS)
+                process.start()
+
+    def _start(self) -> None:
+        self._report("Starting Redis (Valkey) and S3 (SeaweedFS)")
+        servers = [
+            start_valkey(self._data.path / "valkey", self._data.logs),
+            start_seaweedfs(self._data.path / "seaweedfs", self._data.logs),
+        ]
+        self.environment = dict(os.environ)
+        for server in servers:
+            self._stop.callback(server.process.stop)
+            self.environment |= server.environment
+        storage = Storage(self.settings, patient=False)
+        self._wait_for(servers[0].process, self._redis_answers, SERVERS_START_SECONDS)
+        self._wait_for(servers[1].process, lambda: _bucket_is_there(storage), SERVERS_START_SECONDS)
+
+        self._report(f"Starting {self._worker_count} worker(s): VGG-19 is loaded")
+        threads = max(1, (os.cpu_count() or 1) // self._worker_count)
+        for number in range(1, self._worker_count + 1):
+            worker = self._spawn(
+                f"worker-{number}",
+                ["worker", "--name", f"worker-{number}"],
+                {"IMPASTO_THREADS": str(threads)} if "IMPASTO_THREADS" not in os.environ else {},
+            )
+            self.workers.append(worker)
+
+        port = self._port if self._port is not None else _free_port_like(PREFERRED_PORT)
+        self.url = f"http://127.0.0.1:{port}"
+        self._report(f"Starting the API at {self.url}")
+        api = self._spawn("api", ["api", "--host", "127.0.0.1", "--port", str(port)], {})
+        self._wait_for(api, self._api_answers, API_START_SECONDS)
+        for worker in self.workers:
+            self._wait_for(worker, self._workers_are_up, WORKERS_START_SECONDS)
+
+    def _spawn(self, name: str, arguments: list[str], extra: dict[str, str]) -> Process:
+        process = Process(
+            name,
+            [sys.executable, "-m", "client.cli", *arguments],
+            self._data.logs / f"{name}.log",
+            {**self.environment, **extra},
+        )
+        process.start()
+        self._processes.append(process)
+        self._stop.callback(process.stop)
+        return process
+
+    @staticmethod
+    def _wait_for(process: Process, is_ready: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not is_ready():
+            if not process.is_running:
+                raise process.failure("ended while it was starting")
+            if time.monotonic() > deadline:
+                raise process.failure(f"was not ready after {seconds:.0f} s")
+            time.sleep(0.05)
+
+    def _redis_answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.environment["IMPASTO_REDIS_URL"]) as client:
+                return bool(client.ping())
+        except redis.exceptions.RedisError:
+            return False
+
+    def _api_answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=2).is_success
+        except httpx.TransportError:
+            return False
+
+    def _workers_are_up(self) -> bool:
+        workers = httpx.get(f"{self.url}/v1/workers", timeout=5).json()["workers"]
+        return len(workers) >= self._worker_count
+
+
+def _bucket_is_there(storage: Storage) -> bool:
+    try:
+        storage.ping()
+    except STORAGE_ERRORS:
+        return False
+    return True
+
+
+def _free_port_like(preferred: int) -> int:
+    return next(port for port in range(preferred, preferred + 1000) if is_free(port))

@@ -1,0 +1,98 @@
+"""Errors that a user can meet, each with its stable code and HTTP status.
+
+ImpastoError
+├── InvalidRequest              400  the request itself is malformed
+├── NotFound                    404
+├── Conflict                    409  the job is in a state that does not allow this
+├── TooLarge                    413
+├── UnsupportedMedia            415  not a kind of file that is read here
+├── InvalidInput                422  understood, but out of bounds
+│   └── InvalidImage
+└── Unavailable                 503  Redis or S3 is away; nothing is lost, try again
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in a request: where (a JSON pointer or form field) and what."""
+
+    pointer: str
+    detail: str
+
+
+class ImpastoError(Exception):
+    """Base of all errors here. `str(error)` is a sentence for the person who caused it."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, message: str, faults: tuple[Fault, ...] = ()) -> None:
+        super().__init__(message)
+        self.faults = faults
+
+
+class InvalidRequest(ImpastoError):
+    """The request is not shaped as the API expects."""
+
+    code = "invalid_request"
+    status = 400
+    title = "Bad request"
+
+
+class NotFound(ImpastoError):
+    """There is no such thing, or not any more."""
+
+    code = "not_found"
+    status = 404
+    title = "Not found"
+
+
+class Conflict(ImpastoError):
+    """The state of the job does not allow this."""
+
+    code = "conflict"
+    status = 409
+    title = "Conflict"
+
+
+class TooLarge(ImpastoError):
+    """More bytes, parts or pixels than are taken."""
+
+    code = "too_large"
+    status = 413
+    title = "Too large"
+
+
+class UnsupportedMedia(ImpastoError):
+    """The file is of a kind that is not read here."""
+
+    code = "unsupported_media"
+    status = 415
+    title = "Unsupported media type"
+
+
+class InvalidInput(ImpastoError):
+    """A value is out of bounds."""
+
+    code = "invalid_input"
+    status = 422
+    title = "Invalid input"
+
+
+class InvalidImage(InvalidInput):
+    """The file claims to be an image but cannot be used as one."""
+
+    code = "invalid_image"
+    title = "Invalid image"
+
+
+class Unavailable(ImpastoError):
+    """A server that the service needs does not answer."""
+
+    code = "unavailable"
+    status = 503
+    title = "Service unavailable"

@@ -1,0 +1,106 @@
+"""Reading and writing pictures. Every input is hostile until it is decoded within the limits."""
+
+import io
+import warnings
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from shared.errors import InvalidImage, UnsupportedMedia
+from shared.parameters import Output
+
+READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
+CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """What a picture may measure. Checked from the header, before its pixels are decoded."""
+
+    min_side_px: int = 16
+    max_side_px: int = 16_384
+    max_pixels: int = 50_000_000
+    max_aspect_ratio: float = 32.0
+
+
+DEFAULT_LIMITS = ImageLimits()
+
+
+def decode_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
+    """Decode `data` into an upright 8-bit RGB picture.
+
+    EXIF orientation is applied, transparency is laid on white, 16-bit is scaled to 8, and
+    metadata is dropped.
+
+    Raises:
+        UnsupportedMedia: the bytes are none of `READABLE_FORMATS`, whatever the file's name says.
+        InvalidImage: empty, truncated, corrupt, animated, or outside `limits`.
+    """
+    if not data:
+        raise InvalidImage("the image is empty: expected the bytes of a picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning)  # corrupt EXIF and the like
+            with Image.open(io.BytesIO(data), formats=READABLE_FORMATS) as image:
+                _check_limits(image, limits)
+                image.load()
+                return _to_rgb(_upright(image))
+    except UnidentifiedImageError:
+        raise UnsupportedMedia(
+            f"not an image of a known kind: expected one of {', '.join(READABLE_FORMATS)}"
+        ) from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise InvalidImage("the image claims more pixels than are taken here") from None
+    except (InvalidImage, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise almost anything on hostile bytes
+        raise InvalidImage(f"the image is truncated or corrupt: {error}") from error
+
+
+def encode_image(image: Image.Image, output: Output) -> bytes:
+    """Encode an RGB picture as `output` says."""
+    buffer = io.BytesIO()
+    if output.format == "png":
+        image.save(buffer, "PNG", compress_level=3)
+    else:
+        image.save(buffer, output.format.upper(), quality=output.quality)
+    return buffer.getvalue()
+
+
+def _check_limits(image: Image.Image, limits: ImageLimits) -> None:
+    width, height = image.size
+    shape = f"{width} x {height} px"
+    if min(width, height) < limits.min_side_px:
+        raise InvalidImage(f"the image is {shape}: each side needs {limits.min_side_px} px or more")
+    if max(width, height) > limits.max_side_px or width * height > limits.max_pixels:
+        raise InvalidImage(
+            f"the image is {shape}: at most {limits.max_side_px} px a side"
+            f" and {limits.max_pixels:,} pixels in all are taken"
+        )
+    if max(width, height) > limits.max_aspect_ratio * min(width, height):
+        raise InvalidImage(
+            f"the image is {shape}: its sides may differ by a factor of {limits.max_aspect_ratio:g}"
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        raise InvalidImage("the image is animated or has several pages: send a single picture")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a corrupt EXIF block says nothing about the pixels
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        # convert() would clip 16-bit values at 255 instead of scaling them
+        image = image.convert("I").point(lambda value: value / 257).convert("L")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    rgb = image.convert("RGB")
+    rgb.info.clear()
+    return rgb

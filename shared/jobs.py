@@ -1,0 +1,181 @@
+"""The job: its states, its record (the truth, kept in Redis), and how it is shown to a client."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from shared.parameters import Parameters
+
+
+class JobStatus(StrEnum):
+    """Where a job is. It moves only downwards in this list, and ends in one of the last three."""
+
+    QUEUED = "queued"  # accepted, waits for a worker
+    RUNNING = "running"  # a worker holds its lease
+    SUCCEEDED = "succeeded"  # the record names the result
+    FAILED = "failed"  # the record says why
+    CANCELED = "canceled"  # stopped because somebody asked for it
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has come to its end."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED})
+
+
+class Priority(StrEnum):
+    """Each is a queue of its own; workers empty the higher ones first."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class ErrorCode(StrEnum):
+    """Why a job failed."""
+
+    DIVERGED = "diverged"  # the loss became infinite or NaN
+    OUT_OF_MEMORY = "out_of_memory"  # the device is too small for this size
+    DEADLINE_EXCEEDED = "deadline_exceeded"  # the job ran longer than it was allowed to
+    MAX_ATTEMPTS = "max_attempts"  # it took too many workers down with it
+    STORAGE = "storage"  # an input is gone, or the result could not be stored
+    INVALID_INPUT = "invalid_input"  # the images and parameters do not go together
+    INTERNAL = "internal"  # a bug; the worker's log has the traceback
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Losses(_Model):
+    """Weighted losses of one iterate; `total` is what is minimised."""
+
+    content: float
+    style: float
+    tv: float
+    total: float
+
+
+class Progress(_Model):
+    """How far a running job has come. Lives in Celery's task state and nowhere else."""
+
+    step: int = Field(description="Optimiser steps done, over all levels.")
+    total_steps: int = Field(description="Optimiser steps in all.")
+    fraction: float = Field(ge=0, le=1, description="Share of the work that is done.")
+    level: int = Field(description="Level of the pyramid, from 1, coarsest first.")
+    width_px: int = Field(description="Width of the picture at this level, px.")
+    height_px: int = Field(description="Height of the picture at this level, px.")
+    losses: Losses | None = Field(description="Losses of the newest iterate.")
+    steps_per_second: float | None = Field(description="Speed at this level.")
+    eta_seconds: float | None = Field(description="Estimated time to the end, s.")
+
+
+class Output(_Model):
+    """The finished picture."""
+
+    content_type: str
+    width_px: int
+    height_px: int
+    size_bytes: int
+    sha256: str
+
+
+class JobError(_Model):
+    """Why a job failed."""
+
+    code: ErrorCode
+    message: str
+
+
+class StoredOutput(Output):
+    """The finished picture and where it lies in S3; the keys are not shown to clients."""
+
+    result_key: str
+    manifest_key: str
+
+
+class Inputs(_Model):
+    """SHA-256 of the input files, which is also how they are found in S3."""
+
+    content: str
+    styles: list[str]
+
+
+class JobRecord(_Model):
+    """Everything that is known of a job, except its progress."""
+
+    id: str
+    status: JobStatus
+    priority: Priority
+    params: Parameters
+    metadata: dict[str, Any]
+    inputs: Inputs
+    created_at: Timestamp
+    started_at: Timestamp | None = None
+    finished_at: Timestamp | None = None
+    expires_at: Timestamp | None = None
+    cancel_requested_at: Timestamp | None = None
+    attempt: int = 0
+    fence: int = 0
+    worker: str | None = None
+    output: StoredOutput | None = None
+    error: JobError | None = None
+
+
+class Metrics(_Model):
+    """How long a job waited and ran, s."""
+
+    queue_seconds: float | None
+    run_seconds: float | None
+
+
+class Urls(_Model):
+    """Where a client finds the rest."""
+
+    self: str
+    cancel: str
+    preview: str
+    result: str
+    manifest: str
+
+
+class Job(_Model):
+    """A job as clients see it."""
+
+    id: str
+    status: JobStatus
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+    expires_at: Timestamp | None
+    cancel_requested_at: Timestamp | None
+    attempt: int = Field(description="How many workers have begun this job.")
+    priority: Priority
+    queue_position: int | None = Field(description="Jobs before this one, while it is queued.")
+    params: Parameters
+    metadata: dict[str, Any]
+    progress: Progress | None
+    output: Output | None
+    error: JobError | None
+    metrics: Metrics
+    urls: Urls
+
+
+class JobList(_Model):
+    """A page of jobs, newest first."""
+
+    jobs: list[Job]
+    next_cursor: str | None = Field(
+        description="Pass as `cursor` for the next page; null at the end."
+    )

@@ -1,0 +1,11 @@
+-- Renew the lease of a running job.
+-- KEYS: record
+-- ARGV: fence, lease in seconds
+-- Returns 1, or 0 when somebody else holds the job or it has ended.
+local record = redis.call('HMGET', KEYS[1], 'status', 'fence')
+if record[1] ~= 'running' or record[2] ~= ARGV[1] then
+  return 0
+end
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'lease_until', now[1] + now[2] / 1e6 + ARGV[2])
+return 1

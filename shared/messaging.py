@@ -1,0 +1,111 @@
+"""Celery between the API and the workers: names, queues, and the settings both sides share.
+
+A message only wakes a worker and carries a job id; what the job is stands in its record. The id of
+the Celery task is the id of the job, so the task's state is where the job's progress is read.
+"""
+
+import json
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Queue
+from redis import Redis
+
+from shared.jobs import Priority, Progress
+from shared.settings import Settings
+
+TASK_NAME = "impasto.stylize"
+# Longer than any job: when it passes, Redis hands the message to a second worker.
+VISIBILITY_TIMEOUT_SECONDS = 9000
+
+
+def queue_name(priority: Priority) -> str:
+    """The queue of a priority: `impasto.high`, `impasto.normal`, `impasto.low`."""
+    return f"impasto.{priority}"
+
+
+def worker_config(settings: Settings) -> dict[str, Any]:
+    """Celery's configuration of a worker.
+
+    Each line here answers a way in which jobs were seen to be lost or run twice
+    (docs/decisions/0003-job-record-as-truth.md).
+    """
+    transport = {
+        "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+        "unacked_restore_interval": 15,
+        "unacked_restore_throttle": 1,
+        "queue_order_strategy": "priority",
+        "socket_timeout": 10,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    }
+    return {
+        "broker_url": settings.broker,
+        "result_backend": settings.result_backend,
+        "broker_transport_options": transport,
+        "result_backend_transport_options": {"visibility_timeout": VISIBILITY_TIMEOUT_SECONDS},
+        "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 60,
+        "result_expires": settings.retention_seconds,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_prefetch_multiplier": 1,
+        "worker_proc_alive_timeout": 120,
+        "task_acks_late": True,
+        "task_queues": [Queue(queue_name(priority)) for priority in Priority],
+        "task_create_missing_queues": False,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+    }
+
+
+class Publisher:
+    """Wakes a worker for a job. Publish-only, and quick to give up, since a request waits."""
+
+    def __init__(self, settings: Settings) -> None:
+        retry = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
+        self._app = Celery("impasto.api", broker=settings.broker, backend="disabled://")
+        self._app.conf.update(
+            broker_transport_options={
+                "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+                "socket_timeout": 2,
+                "socket_connect_timeout": 2,
+                "retry_policy": retry,
+            },
+            task_publish_retry_policy=retry,
+            task_ignore_result=True,
+            accept_content=["json"],
+        )
+
+    def publish(self, job_id: str, priority: Priority) -> None:
+        """Send the message. Raises kombu's OperationalError when the broker does not answer."""
+        self._app.send_task(
+            TASK_NAME,
+            args=[job_id],
+            task_id=job_id,
+            queue=queue_name(priority),
+            ignore_result=False,
+        )
+
+
+class ProgressReader:
+    """Reads the progress that a worker put into its Celery task's state."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def read(self, job_ids: list[str]) -> dict[str, Progress]:
+        """The newest progress of those jobs that have any; one round trip."""
+        if not job_ids:
+            return {}
+        states = self._redis.mget([f"celery-task-meta-{job_id}" for job_id in job_ids])
+        found = {}
+        for job_id, state in zip(job_ids, states, strict=True):
+            result = json.loads(state).get("result") if state else None
+            if isinstance(result, dict) and "step" in result:
+                found[job_id] = Progress.model_validate(result)
+        return found

@@ -1,0 +1,113 @@
+"""How this installation is set up: environment variables `IMPASTO_...`, or a `.env` file."""
+
+from functools import cached_property
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.images import ImageLimits
+
+
+class Settings(BaseSettings):
+    """Every field is the environment variable `IMPASTO_<FIELD>`; secrets are never logged."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="IMPASTO_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis that holds the job records. Needs AOF and maxmemory-policy noeviction.",
+    )
+    broker_url: SecretStr | None = Field(
+        None, description="Redis that carries Celery's messages. `IMPASTO_REDIS_URL` when not set."
+    )
+    result_backend_url: SecretStr | None = Field(
+        None, description="Redis that carries progress. `IMPASTO_REDIS_URL` when not set."
+    )
+
+    s3_endpoint_url: str | None = Field(
+        None, description="S3 endpoint as workers and API reach it. AWS when not set."
+    )
+    s3_public_endpoint_url: str | None = Field(
+        None,
+        description="S3 endpoint as clients reach it, for presigned URLs. The above if not set.",
+    )
+    s3_region: str = Field("us-east-1", description="S3 region.")
+    s3_bucket: str = Field("impasto", description="Bucket for inputs, previews and results.")
+    s3_access_key_id: str | None = Field(
+        None, description="S3 access key. boto3's own chain of credentials when not set."
+    )
+    s3_secret_access_key: SecretStr | None = Field(None, description="S3 secret key.")
+    presigned_url_seconds: int = Field(
+        3600, ge=1, le=604_800, description="How long a result's URL stays valid, s."
+    )
+
+    api_host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    api_port: int = Field(8080, ge=0, le=65535, description="Port that the API listens on.")
+    api_threads: int = Field(8, ge=1, le=256, description="Threads of each API process.")
+    api_processes: int = Field(1, ge=1, le=64, description="API processes.")
+    allow_anonymous: bool = Field(
+        False, description="Listen beyond loopback although the API has no keys."
+    )
+
+    max_request_bytes: int = Field(
+        64 * 2**20, ge=1, description="Largest request that the API reads, bytes."
+    )
+    max_image_bytes: int = Field(
+        25 * 2**20, ge=1, description="Largest image file that is taken, bytes."
+    )
+    max_image_pixels: int = Field(
+        50_000_000, ge=1, description="Most pixels of an image that is taken."
+    )
+    max_styles: int = Field(8, ge=1, le=64, description="Most style images of one job.")
+    max_size_px: int = Field(2048, ge=32, description="Largest long side of a result, px.")
+    max_queued_jobs: int = Field(
+        10_000, ge=1, description="Jobs waiting; beyond it the API answers 503."
+    )
+    retention_seconds: int = Field(
+        7 * 86_400, ge=60, description="How long a finished job, its inputs and result are kept, s."
+    )
+
+    weights: str = Field(
+        "oxford-q8",
+        description="VGG-19 weights: oxford-q8, torchvision, or a path (.pth, .safetensors).",
+    )
+    device: str = Field("auto", description="Device of a worker: auto, cpu, cuda or cuda:N.")
+    worker_name: str | None = Field(
+        None, description="Name under which a worker is listed. Its host name when not set."
+    )
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads of a worker. All cores when not set."
+    )
+    max_attempts: int = Field(
+        3, ge=1, description="Workers that a job may lose before it fails with max_attempts."
+    )
+    lease_seconds: float = Field(
+        60.0, gt=0, description="How long a job stays with a worker that is not heard of, s."
+    )
+    heartbeat_seconds: float = Field(
+        10.0, gt=0, description="How often a worker renews its registration and its lease, s."
+    )
+    progress_interval_seconds: float = Field(
+        0.5, ge=0, description="Shortest time between two reports of a job's progress, s."
+    )
+    preview_interval_seconds: float = Field(
+        2.0, ge=0, description="Shortest time between two previews of a job, s."
+    )
+    log_format: str = Field("console", pattern="^(console|json)$", description="console or json.")
+
+    @cached_property
+    def image_limits(self) -> ImageLimits:
+        """What an uploaded picture may measure."""
+        return ImageLimits(max_pixels=self.max_image_pixels)
+
+    @property
+    def broker(self) -> str:
+        """URL of Celery's broker, with its password."""
+        return (self.broker_url or self.redis_url).get_secret_value()
+
+    @property
+    def result_backend(self) -> str:
+        """URL of Celery's result backend, with its password."""
+        return (self.result_backend_url or self.redis_url).get_secret_value()

@@ -1,0 +1,70 @@
+"""Registrations of workers in Redis. One that is not renewed vanishes, so what is listed is up."""
+
+from pydantic import BaseModel, ConfigDict, Field
+from redis import Redis
+
+from shared.settings import Settings
+
+WORKERS = "impasto:workers"  # sorted by when the registration runs out
+
+
+class Worker(BaseModel):
+    """A worker that is up."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    host: str
+    pid: int
+    device: str = Field(description="cpu, cuda:0, ...; as PyTorch names it")
+    device_name: str = Field(description="What the maker calls it.")
+    precision: str = Field(description="What auto means on this device.")
+    weights: str
+    weights_sha256: str
+    started_at: str
+    job_id: str | None = Field(description="What it paints at the moment.")
+
+
+class WorkerList(BaseModel):
+    """The workers that are up."""
+
+    workers: list[Worker]
+
+
+class WorkerRegistry:
+    """Announces a worker and lists those that are up."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        # Two heartbeats may be missed.
+        self._seconds_to_live = 3 * settings.heartbeat_seconds
+
+    def announce(self, worker: Worker) -> None:
+        """Say that the worker is up and what it does."""
+        seconds, microseconds = self._redis.time()
+        expires_at = seconds + microseconds / 1e6 + self._seconds_to_live
+        with self._redis.pipeline() as pipe:
+            key = _key(worker.name)
+            pipe.set(key, worker.model_dump_json(), px=int(self._seconds_to_live * 1000))
+            pipe.zadd(WORKERS, {worker.name: expires_at})
+            pipe.zremrangebyscore(WORKERS, "-inf", seconds)
+            pipe.execute()
+
+    def withdraw(self, name: str) -> None:
+        """Say that the worker is going."""
+        with self._redis.pipeline() as pipe:
+            pipe.delete(_key(name))
+            pipe.zrem(WORKERS, name)
+            pipe.execute()
+
+    def up(self) -> list[Worker]:
+        """The workers that are up, by name."""
+        names = sorted(str(name) for name in self._redis.zrange(WORKERS, 0, -1))
+        if not names:
+            return []
+        found = self._redis.mget([_key(name) for name in names])
+        return [Worker.model_validate_json(text) for text in found if text]
+
+
+def _key(name: str) -> str:
+    return f"impasto:worker:{name}"

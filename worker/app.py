@@ -1,0 +1,52 @@
+"""The Celery application of a worker: `celery -A worker.app worker -P prefork -c 1`.
+
+Prefork with one child per device: CUDA does not survive a fork, so only the child touches the
+device, and the parent stays able to answer pings and signals while the child is busy.
+"""
+
+import multiprocessing
+from typing import Any
+
+from celery import Celery, Task
+from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.utils.nodenames import gethostname
+
+from shared.logs import configure_logs
+from shared.messaging import TASK_NAME, worker_config
+from shared.settings import Settings
+from worker.node import Node
+from worker.task import run_job
+
+settings = Settings()
+configure_logs(settings)
+app = Celery("impasto")
+app.conf.update(worker_config(settings))
+
+# Made before the fork: the parent gets the signal, the child's step loop reads the flag.
+shutting_down = multiprocessing.Event()
+node: Node | None = None
+
+
+@worker_shutting_down.connect
+def _on_shutting_down(**_: Any) -> None:
+    shutting_down.set()
+
+
+@worker_process_init.connect
+def _on_process_init(**_: Any) -> None:
+    global node
+    node = Node.start(app, settings.worker_name or gethostname(), settings)
+
+
+@worker_process_shutdown.connect
+def _on_process_shutdown(**_: Any) -> None:
+    if node is not None:
+        node.stop()
+
+
+@app.task(name=TASK_NAME, bind=True)
+def stylize(task: Task, job_id: str) -> dict[str, Any]:
+    """Paint the job of this id; its record says what it is."""
+    if node is None:
+        raise RuntimeError("the worker process was not initialised")
+    return run_job(node, task, job_id, shutting_down)

@@ -1,0 +1,68 @@
+"""One worker process: its device, its network, and its connections."""
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+import torch
+from celery import Celery
+
+from shared.records import JobRecords, connect
+from shared.settings import Settings
+from shared.storage import Storage
+from shared.workers import Worker, WorkerRegistry
+from worker.engine import VGG19, load_weights
+from worker.heartbeat import Heartbeat
+from worker.reconciler import Reconciler
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a job needs to run here. Made once per process; VGG-19 stays loaded."""
+
+    name: str
+    settings: Settings
+    network: VGG19
+    records: JobRecords
+    storage: Storage
+    heartbeat: Heartbeat
+
+    @classmethod
+    def start(cls, app: Celery, name: str, settings: Settings) -> "Node":
+        """Load the network onto the device, connect, and announce the worker."""
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        weights = load_weights(settings.weights)
+        network = VGG19(weights, settings.device)
+        redis = connect(settings.redis_url.get_secret_value(), attempts=60, timeout_seconds=10)
+        records = JobRecords(redis, settings)
+        worker = Worker(
+            name=name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            device=str(network.device),
+            device_name=network.device_name,
+            precision=network.precision("auto"),
+            weights=weights.name,
+            weights_sha256=weights.sha256,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            job_id=None,
+        )
+        heartbeat = Heartbeat(
+            worker,
+            records,
+            WorkerRegistry(redis, settings),
+            Reconciler(redis, records, app),
+            settings,
+        )
+        heartbeat.start()
+        log.info("worker is up", **worker.model_dump(exclude={"job_id"}))
+        return cls(name, settings, network, records, Storage(settings), heartbeat)
+
+    def stop(self) -> None:
+        """Withdraw the worker."""
+        self.heartbeat.stop()

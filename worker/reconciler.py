@@ -1,0 +1,50 @@
+"""Publishes again what nobody holds: a message can be lost, a record cannot."""
+
+import structlog
+from celery import Celery
+from redis import Redis
+
+from shared.jobs import Priority
+from shared.messaging import TASK_NAME, queue_name
+from shared.records import JobRecords
+
+INTERVAL_SECONDS = 15
+MAX_PUBLISHED_AT_ONCE = 100
+LOCK = "impasto:reconciler"
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Any worker runs it; a lock that expires lets one of them do so every 15 s."""
+
+    def __init__(self, redis: Redis, records: JobRecords, app: Celery) -> None:
+        self._redis = redis
+        self._records = records
+        self._app = app
+
+    def run_if_due(self) -> None:
+        """Look after lost jobs unless somebody did so a moment ago."""
+        if self._redis.set(LOCK, "1", nx=True, ex=INTERVAL_SECONDS):
+            self.run()
+
+    def run(self) -> None:
+        """Publish jobs whose worker is gone, and jobs that wait although no message does.
+
+        A message too many does no harm: whoever takes it finds the job held or finished.
+        """
+        lost = self._records.abandoned()
+        if self._no_message_waits():
+            lost += self._records.waiting(MAX_PUBLISHED_AT_ONCE)
+        for job_id, priority in lost:
+            log.warning("job published again", job_id=job_id)
+            self._app.send_task(
+                TASK_NAME, args=[job_id], task_id=job_id, queue=queue_name(priority)
+            )
+
+    def _no_message_waits(self) -> bool:
+        with self._app.connection_for_write() as connection:
+            channel = connection.default_channel
+            return all(
+                channel.client.llen(queue_name(priority)) == 0  # kombu keeps a queue as a list
+                for priority in Priority
+            )

@@ -1,0 +1,94 @@
+"""What a running job tells: progress into Celery's task state, previews to S3."""
+
+import io
+import time
+from collections.abc import Callable
+
+import structlog
+from PIL import Image
+
+from shared.jobs import Losses
+from shared.jobs import Progress as JobProgress
+from shared.settings import Settings
+from shared.storage import STORAGE_ERRORS, Storage, preview_key
+from worker.engine import Progress, Stylization
+from worker.pace import Pace
+from worker.pictures import to_image
+
+PREVIEW_QUALITY = 80
+PREVIEW_MAX_PX = 768
+log = structlog.get_logger(__name__)
+
+
+class Reporter:
+    """Reports one run, no more often than the settings allow."""
+
+    def __init__(
+        self,
+        job_id: str,
+        run: Stylization,
+        storage: Storage,
+        settings: Settings,
+        publish: Callable[[JobProgress], None],
+    ) -> None:
+        self._job_id = job_id
+        self._run = run
+        self._storage = storage
+        self._publish = publish
+        self._pace = Pace(run.levels)
+        self._progress_interval = Interval(settings.progress_interval_seconds)
+        self._preview_interval = Interval(settings.preview_interval_seconds)
+        self._previews = 0
+
+    def step(self, progress: Progress, *, preview_wanted: bool) -> None:
+        """Take note of a step, and publish what is due."""
+        self._pace.step(progress.level)
+        if self._progress_interval.is_due():
+            self._publish(self.describe(progress))
+        if (preview_wanted or self._previews == 0) and self._preview_interval.is_due():
+            self._store_preview()
+
+    def describe(self, progress: Progress) -> JobProgress:
+        """The progress as clients see it. Reads the losses from the device."""
+        losses = progress.losses()
+        return JobProgress(
+            step=progress.step,
+            total_steps=progress.total_steps,
+            fraction=progress.step / progress.total_steps,
+            level=progress.level + 1,
+            width_px=progress.width_px,
+            height_px=progress.height_px,
+            losses=Losses(
+                content=losses.content, style=losses.style, tv=losses.tv, total=losses.total
+            ),
+            steps_per_second=self._pace.steps_per_second,
+            eta_seconds=self._pace.eta_seconds,
+        )
+
+    def _store_preview(self) -> None:
+        image = to_image(self._run.picture())
+        image.thumbnail((PREVIEW_MAX_PX, PREVIEW_MAX_PX), Image.Resampling.BILINEAR)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=PREVIEW_QUALITY)
+        try:
+            self._storage.put(preview_key(self._job_id), buffer.getvalue(), "image/jpeg")
+        except STORAGE_ERRORS as error:
+            # A preview is worth no job; the result is retried.
+            log.warning("preview not stored", error=repr(error))
+        self._previews += 1
+
+
+class Interval:
+    """Says whether enough time has passed since it last said so."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = time.monotonic()
+
+    def is_due(self) -> bool:
+        """True at most once in every interval, the first time at once."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True

@@ -1,0 +1,91 @@
+"""The life of a job on a worker: take its lease, paint, publish the end of it once."""
+
+from typing import Any
+
+import structlog
+import torch
+from celery import Task
+from celery.exceptions import Ignore, Reject
+
+from shared.errors import ImpastoError
+from shared.jobs import ErrorCode, JobError, Progress
+from shared.records import Lease
+from shared.storage import STORAGE_ERRORS, ObjectMissing
+from worker.engine import EngineError
+from worker.heartbeat import Hold
+from worker.node import Node
+from worker.painter import Canceled, Flag, LeaseLost, ShuttingDown, Stops, paint
+
+log = structlog.get_logger(__name__)
+
+
+def run_job(node: Node, task: Task, job_id: str, shutting_down: Flag) -> dict[str, Any]:
+    """Run a job that a message woke us for. Returns its last progress, Celery's result.
+
+    Raises:
+        Ignore: there is nothing to do here, or the job ended otherwise; its record says how.
+        Reject: the worker is shutting down; the message goes back to the queue.
+    """
+    lease = node.records.claim(job_id, node.name)
+    if not isinstance(lease, Lease):
+        log.info("job not taken", job_id=job_id, why=lease)
+        raise Ignore(lease)
+    with (
+        structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt),
+        node.heartbeat.holding(lease) as hold,
+    ):
+        return _run_held(node, task, hold, shutting_down)
+
+
+def _run_held(node: Node, task: Task, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
+    lease = hold.lease
+    found = node.records.get(lease.job_id)
+    if found is None:
+        raise Ignore("gone")
+    record, _ = found
+    log.info("job started", preset=record.params.preset, size=record.params.size)
+
+    def publish(progress: Progress) -> None:
+        task.update_state(state="PROGRESS", meta=progress.model_dump(mode="json"))
+
+    stops = Stops(hold.lost, shutting_down, lambda: node.records.wishes(lease.job_id))
+    try:
+        output, progress = paint(node, record, lease.fence, stops, publish)
+    except LeaseLost:
+        log.warning("lease lost; another worker has the job")
+        raise Ignore("lost") from None
+    except Canceled:
+        node.records.stop(lease)
+        log.info("job canceled")
+        raise Ignore("canceled") from None
+    except ShuttingDown:
+        node.records.release(lease, record.priority)
+        log.info("job given back")
+        raise Reject("shutting down", requeue=True) from None
+    except Exception as error:
+        reason = _reason(error)
+        node.records.fail(lease, reason)
+        log.warning("job failed", code=reason.code, exc_info=reason.code == ErrorCode.INTERNAL)
+        raise Ignore("failed") from None
+
+    if not node.records.succeed(lease, output):
+        log.warning("lease lost before the result was published")
+        raise Ignore("lost")
+    log.info("job succeeded", sha256=output.sha256)
+    return progress.model_dump(mode="json")
+
+
+def _reason(error: Exception) -> JobError:
+    if isinstance(error, EngineError):
+        return JobError(code=ErrorCode(error.code), message=str(error))
+    if isinstance(error, ImpastoError):  # an input that the API took and we cannot read
+        return JobError(code=ErrorCode.INVALID_INPUT, message=str(error))
+    if isinstance(error, ObjectMissing):
+        return JobError(code=ErrorCode.STORAGE, message=f"the object {error} is gone")
+    if isinstance(error, STORAGE_ERRORS):
+        return JobError(code=ErrorCode.STORAGE, message="the object storage did not answer")
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return JobError(
+            code=ErrorCode.OUT_OF_MEMORY, message="the device has too little memory for this size"
+        )
+    return JobError(code=ErrorCode.INTERNAL, message="something broke on our side")
