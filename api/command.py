@@ -33,7 +33,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 @click.command()
 @click.option("--host", default=None, help="Address to listen on. [default: IMPASTO_API_HOST]")
 @click.option("--port", type=int, default=None, help="Port. [default: IMPASTO_API_PORT]")
-def api(host: str | None, port: int | None) -> None:
+@click.option("--fd", type=int, hidden=True, help="Socket inherited from `impasto up`.")
+def api(host: str | None, port: int | None, fd: int | None) -> None:
     """Serve the HTTP API and the page."""
     settings = Settings()
     host = host or settings.api_host
@@ -42,9 +43,9 @@ def api(host: str | None, port: int | None) -> None:
             f"the API has no keys, so it would let everybody on {host} use it: listen on 127.0.0.1"
             " behind a proxy that asks for credentials, or set IMPASTO_ALLOW_ANONYMOUS=true"
         )
-    bind = f"[{host}]" if ":" in host else host
+    address = f"[{host}]" if ":" in host else host
     options = {
-        "bind": f"{bind}:{settings.api_port if port is None else port}",
+        "bind": f"fd://{fd}" if fd else f"{address}:{settings.api_port if port is None else port}",
         "worker_class": "gthread",
         "workers": settings.api_processes,
         "threads": settings.api_threads,

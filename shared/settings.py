@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(
         10.0, gt=0, description="How often a worker renews its registration and its lease, s."
     )
+    reconcile_interval_seconds: float = Field(
+        15.0, gt=0, description="How often workers look for jobs that nobody holds, s."
+    )
     progress_interval_seconds: float = Field(
         0.5, ge=0, description="Shortest time between two reports of a job's progress, s."
     )

@@ -56,7 +56,7 @@ class Node:
             worker,
             records,
             WorkerRegistry(redis, settings),
-            Reconciler(redis, records, app),
+            Reconciler(redis, records, app, settings.reconcile_interval_seconds),
             settings,
         )
         heartbeat.start()

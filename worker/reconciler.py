@@ -8,23 +8,25 @@ from shared.jobs import Priority
 from shared.messaging import TASK_NAME, queue_name
 from shared.records import JobRecords
 
-INTERVAL_SECONDS = 15
 MAX_PUBLISHED_AT_ONCE = 100
 LOCK = "impasto:reconciler"
 log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Any worker runs it; a lock that expires lets one of them do so every 15 s."""
+    """Any worker runs it; a lock that expires lets one of them do so in every interval."""
 
-    def __init__(self, redis: Redis, records: JobRecords, app: Celery) -> None:
+    def __init__(
+        self, redis: Redis, records: JobRecords, app: Celery, interval_seconds: float
+    ) -> None:
         self._redis = redis
         self._records = records
         self._app = app
+        self._interval_ms = int(interval_seconds * 1000)
 
     def run_if_due(self) -> None:
         """Look after lost jobs unless somebody did so a moment ago."""
-        if self._redis.set(LOCK, "1", nx=True, ex=INTERVAL_SECONDS):
+        if self._redis.set(LOCK, "1", nx=True, px=self._interval_ms):
             self.run()
 
     def run(self) -> None:

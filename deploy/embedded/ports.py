@@ -3,10 +3,33 @@
 import random
 import socket
 
+from deploy.embedded.process import StartError
+
+PREFERRED_PORT = 8080
 # Below the ports that the kernel hands out by itself, also after SeaweedFS has added its offset.
 FIRST_PORT = 12_000
 LAST_PORT = 21_999
 GRPC_OFFSET = 10_000
+
+
+def listen(port: int | None) -> socket.socket:
+    """A socket that listens on `port` of loopback, or on the first free one from 8080.
+
+    Raises:
+        StartError: somebody else listens on that port.
+    """
+    wanted = range(PREFERRED_PORT, PREFERRED_PORT + 1000) if port is None else [port]
+    for candidate in wanted:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", candidate))
+            listener.listen()
+        except OSError:
+            listener.close()
+        else:
+            return listener
+    raise StartError(f"port {wanted[0]} is in use: name another one with --port, or none")
 
 
 def is_free(port: int) -> bool:
@@ -32,4 +55,4 @@ def free_ports(count: int) -> list[int]:
             found.append(port)
         if len(found) == count:
             return found
-    raise RuntimeError(f"no {count} free ports between {FIRST_PORT} and {LAST_PORT}")
+    raise StartError(f"no {count} free ports between {FIRST_PORT} and {LAST_PORT}")

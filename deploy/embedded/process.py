@@ -27,13 +27,21 @@ class Process:
     """A command with its log file. It gets a session of its own, so Ctrl-C is ours to handle."""
 
     def __init__(
-        self, name: str, command: list[str], log: Path, env: Mapping[str, str], stdin: bytes = b""
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        env: Mapping[str, str],
+        *,
+        stdin: bytes = b"",
+        descriptors: tuple[int, ...] = (),
     ) -> None:
         self.name = name
         self.log = log
         self._command = command
         self._env = dict(env)
         self._stdin = stdin
+        self._descriptors = descriptors
         self._popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -46,6 +54,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=self._env,
                 start_new_session=True,
+                pass_fds=self._descriptors,
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
         pipe = self._popen.stdin

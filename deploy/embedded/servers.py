@@ -38,7 +38,11 @@ def start_valkey(data: Path, logs: Path) -> Server:
         maxmemory-policy noeviction
     """
     process = Process(
-        "valkey", [str(get_binary_path()), "-"], logs / "valkey.log", os.environ, config.encode()
+        "valkey",
+        [str(get_binary_path()), "-"],
+        logs / "valkey.log",
+        os.environ,
+        stdin=config.encode(),
     )
     process.start()
     return Server(process, {"IMPASTO_REDIS_URL": f"redis://:{password}@127.0.0.1:{port}/0"})

@@ -11,13 +11,12 @@ import httpx
 import redis
 
 from deploy.embedded.data import DataFolder
-from deploy.embedded.ports import is_free
+from deploy.embedded.ports import listen
 from deploy.embedded.process import Process
 from deploy.embedded.servers import start_seaweedfs, start_valkey
 from shared.settings import Settings
 from shared.storage import STORAGE_ERRORS, Storage
 
-PREFERRED_PORT = 8080
 SERVERS_START_SECONDS = 30.0
 API_START_SECONDS = 30.0
 WORKERS_START_SECONDS = 180.0
@@ -83,8 +82,8 @@ class Stack:
             self._stop.callback(server.process.stop)
             self.environment |= server.environment
         storage = Storage(self.settings, patient=False)
-        self._wait_for(servers[0].process, self._redis_answers, SERVERS_START_SECONDS)
-        self._wait_for(servers[1].process, lambda: _bucket_is_there(storage), SERVERS_START_SECONDS)
+        wait_until(servers[0].process, self._redis_answers, SERVERS_START_SECONDS)
+        wait_until(servers[1].process, lambda: _bucket_is_there(storage), SERVERS_START_SECONDS)
 
         self._report(f"Starting {self._worker_count} worker(s): VGG-19 is loaded")
         threads = max(1, (os.cpu_count() or 1) // self._worker_count)
@@ -96,35 +95,34 @@ class Stack:
             )
             self.workers.append(worker)
 
-        port = self._port if self._port is not None else _free_port_like(PREFERRED_PORT)
-        self.url = f"http://127.0.0.1:{port}"
+        # We listen, and the API inherits the socket: nobody can take the port in between.
+        listener = self._stop.enter_context(listen(self._port))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._report(f"Starting the API at {self.url}")
-        api = self._spawn("api", ["api", "--host", "127.0.0.1", "--port", str(port)], {})
-        self._wait_for(api, self._api_answers, API_START_SECONDS)
+        descriptor = listener.fileno()
+        api = self._spawn("api", ["api", "--fd", str(descriptor)], {}, descriptors=(descriptor,))
+        wait_until(api, self._api_answers, API_START_SECONDS)
         for worker in self.workers:
-            self._wait_for(worker, self._workers_are_up, WORKERS_START_SECONDS)
+            wait_until(worker, self._workers_are_up, WORKERS_START_SECONDS)
 
-    def _spawn(self, name: str, arguments: list[str], extra: dict[str, str]) -> Process:
+    def _spawn(
+        self,
+        name: str,
+        arguments: list[str],
+        extra: dict[str, str],
+        descriptors: tuple[int, ...] = (),
+    ) -> Process:
         process = Process(
             name,
             [sys.executable, "-m", "client.cli", *arguments],
             self._data.logs / f"{name}.log",
             {**self.environment, **extra},
+            descriptors=descriptors,
         )
         process.start()
         self._processes.append(process)
         self._stop.callback(process.stop)
         return process
-
-    @staticmethod
-    def _wait_for(process: Process, is_ready: Callable[[], bool], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
-        while not is_ready():
-            if not process.is_running:
-                raise process.failure("ended while it was starting")
-            if time.monotonic() > deadline:
-                raise process.failure(f"was not ready after {seconds:.0f} s")
-            time.sleep(0.05)
 
     def _redis_answers(self) -> bool:
         try:
@@ -144,13 +142,20 @@ class Stack:
         return len(workers) >= self._worker_count
 
 
+def wait_until(process: Process, is_ready: Callable[[], bool], seconds: float) -> None:
+    """Wait for a process to come up. Raises `StartError` when it ends or takes too long."""
+    deadline = time.monotonic() + seconds
+    while not is_ready():
+        if not process.is_running:
+            raise process.failure("ended while it was starting")
+        if time.monotonic() > deadline:
+            raise process.failure(f"was not ready after {seconds:.0f} s")
+        time.sleep(0.05)
+
+
 def _bucket_is_there(storage: Storage) -> bool:
     try:
         storage.ping()
     except STORAGE_ERRORS:
         return False
     return True
-
-
-def _free_port_like(preferred: int) -> int:
-    return next(port for port in range(preferred, preferred + 1000) if is_free(port))

@@ -13,6 +13,7 @@ from worker.engine.errors import (
 )
 from worker.engine.hardware import resolve_device
 from worker.engine.objective import Losses
+from worker.engine.pyramid import Level
 from worker.engine.stylization import Progress, Provenance, Stylization
 from worker.engine.vgg import VGG19
 from worker.engine.weights import Weights, load_weights, verify_weights
@@ -23,6 +24,7 @@ __all__ = [
     "Diverged",
     "EngineError",
     "InvalidInput",
+    "Level",
     "Losses",
     "Progress",
     "Provenance",

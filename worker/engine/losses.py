@@ -1,8 +1,8 @@
 """The losses, each with its own way back.
 
-A loss looks at the features of one layer as a matrix (positions, channels). It returns its value and a
-function that adds its gradient to that layer's gradient, in place. Values are float32 whatever the type of
-the features.
+A loss looks at the features of one layer as a matrix (positions, channels). It returns its value
+and a function that adds its gradient to that layer's gradient, in place. Values are float32
+whatever the type of the features.
 """
 
 from collections.abc import Callable
@@ -58,8 +58,8 @@ class ContentLoss:
 class StyleLoss:
     """mean((G - A)²), the squared distance to the style's Gram matrix A.
 
-    Gatys et al. 2016, equation 4, with the divisor made explicit. With `relative` divided by mean(A²).
-    A blend of styles is a blend of their Gram matrices.
+    Gatys et al. 2016, equation 4, with the divisor made explicit. With `relative` divided by
+    mean(A²). A blend of styles is a blend of their Gram matrices.
     """
 
     def __init__(self, target: Tensor, weight: float, *, divisor: str, relative: bool) -> None:
@@ -98,5 +98,6 @@ def total_variation(picture: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _energy(target: Tensor) -> Tensor:
-    """mean(T²), bounded away from zero for a target that is zero, as that of a black picture may be."""
+    """mean(T²), bounded away from zero for a target that is zero, as that of a black picture may
+    be."""
     return target.square().mean().clamp_min(1e-12)

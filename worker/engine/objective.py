@@ -1,4 +1,4 @@
-"""The function of the picture that is minimised: content, style and total variation, and its gradient."""
+"""What is minimised: content, style and total variation losses of a picture, and their gradient."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +24,8 @@ Loss = Callable[[Tensor], tuple[Tensor, Backward]]
 class Losses:
     """Losses as they enter the total, with their weights.
 
-    `layers` has one entry for each loss at a layer, such as `style/relu3_1`; together with `tv` they
-    add up to `total`.
+    `layers` has one entry for each loss at a layer, such as `style/relu3_1`; together with `tv`
+    they add up to `total`.
     """
 
     content: float

@@ -1,7 +1,7 @@
 """The optimisers of the pixels: Adam, and L-BFGS without a line search.
 
-Both take one gradient a step and keep the iterate in [0, 1]. Clamping after every step rather than at the
-end is what the delivered picture gains most from: what the optimiser has seen is what is saved.
+Both take one gradient a step and keep the iterate in [0, 1]. Clamping after every step rather than
+at the end is what the delivered picture gains most from: what was optimised is what is saved.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,8 @@ class Optimizer(Protocol):
         """Change `iterate` in place."""
 
     def state_dict(self) -> State:
-        """Everything that the next step depends on: copies, in types that `torch.load` takes safely."""
+        """Everything that the next step depends on: copies, in types that `torch.load` takes
+        safely."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`."""
@@ -66,14 +67,15 @@ class Adam:
 class LBFGS:
     """Limited-memory BFGS (Liu & Nocedal 1989) with unit steps and no line search.
 
-    The direction -H g is computed in the compact form of Byrd, Nocedal & Schnabel (1994), equation 3.1,
-    which is the two-loop recursion written with matrices: for m pairs S = (s_i), Y = (y_i),
+    The direction -H g is computed in the compact form of Byrd, Nocedal & Schnabel (1994), equation
+    3.1: the two-loop recursion, written with matrices. For m pairs S = (s_i), Y = (y_i),
 
         H g = γ g + [S  γY] [ R⁻ᵀ (D + γ YᵀY) R⁻¹   -R⁻ᵀ ] [  Sᵀg ]
                             [        -R⁻¹              0  ] [ γYᵀg ]
 
-    with R_ij = s_iᵀ y_j for i ≤ j in order of age, D its diagonal, γ = sᵀy / yᵀy of the youngest pair. One
-    pass over the history for the products and one for the direction; nothing is read back to the host.
+    with R_ij = s_iᵀ y_j for i ≤ j in order of age, D its diagonal, and γ = sᵀy / yᵀy of the
+    youngest pair. One pass over the history for the products and one for the direction, and
+    nothing is read back to the host.
     """
 
     # A pair is kept if sᵀy > MIN_CURVATURE |s| |y|; else it would not leave H positive definite.
@@ -83,12 +85,12 @@ class LBFGS:
         self.learning_rate = learning_rate
         self.history_size = history_size
         self.steps = 0
-        # One buffer (slot, s or y, pixel). The slot of the last step holds its gradient until y is known.
+        # (slot, s or y, pixel). Until y is known, the slot of the last step holds its gradient.
         self.history = iterate.new_zeros(history_size, 2, iterate.numel())
-        small = {"dtype": torch.float64, "device": iterate.device}
-        self.sy = torch.zeros(history_size, history_size, **small)  # s_iᵀ y_j, by slot
-        self.yy = torch.zeros(history_size, history_size, **small)  # y_iᵀ y_j, by slot
-        self.gamma = torch.ones((), **small)
+        zeros = iterate.new_zeros(history_size, history_size, dtype=torch.float64)
+        self.sy = zeros  # s_iᵀ y_j, by slot
+        self.yy = zeros.clone()  # y_iᵀ y_j, by slot
+        self.gamma = zeros.new_ones(())
 
     def step(self, iterate: Tensor, gradient: Tensor) -> None:
         """x ← x - lr H g; the first step, with nothing known yet, is -lr g min(1, 1/|g|₁)."""
@@ -119,7 +121,7 @@ class LBFGS:
         self.yy[:used, newest] = self.yy[newest, :used] = products[:, 1, 0]
         self.gamma = torch.where(keep, products[newest, 0, 0] / products[newest, 1, 0], self.gamma)
 
-        # Small matrices from the oldest pair to the youngest; a pair that was dropped is zero everywhere
+        # From the oldest pair to the youngest; a pair that was dropped is zero everywhere
         oldest = self.steps % self.history_size if used == self.history_size else 0
         sy = self.sy[:used, :used].roll((-oldest, -oldest), (0, 1))
         yy = self.yy[:used, :used].roll((-oldest, -oldest), (0, 1))
@@ -130,7 +132,8 @@ class LBFGS:
         right = d.unsqueeze(1) * p + self.gamma * (yy @ p - yg)
         u = torch.linalg.solve_triangular(r.T, right, upper=False)
         coefficients = torch.stack((-u, self.gamma * p), dim=1).roll(oldest, 0)
-        return coefficients.view(-1).float() @ history - self.gamma.float() * g
+        direction = coefficients.view(-1).float() @ history
+        return direction.sub_(self.gamma.float() * g)
 
     def state_dict(self) -> State:
         """The used part of the history and its products."""

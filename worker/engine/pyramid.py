@@ -1,4 +1,4 @@
-"""Coarse to fine: the sizes of the levels, their shares of the steps, and the resampling between them."""
+"""Coarse to fine: the sizes of the levels, their steps, and the resampling between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ def plan_levels(content: Tensor, styles: Sequence[Tensor], parameters: Parameter
         height, width = scaled_shape(image, parameters.size)
         if min(height, width) < needed:
             raise InvalidInput(
-                f"{name} would be {width} x {height} px at size {parameters.size}: the layers that are"
-                f" asked for need {needed} px a side; take a larger size or a less narrow picture"
+                f"{name} would be {width} x {height} px at size {parameters.size}: the layers that"
+                f" are asked for need {needed} px a side; take a larger size or a wider picture"
             )
     sizes = [
         size
@@ -53,7 +53,8 @@ def plan_levels(content: Tensor, styles: Sequence[Tensor], parameters: Parameter
 
 
 def level_sizes(parameters: Parameters) -> list[int]:
-    """Long sides: min_size factorᵏ as long as there is half a factor left to `size`, then `size`."""
+    """Long sides: min_size factorᵏ as long as there is half a factor left to `size`, then
+    `size`."""
     sizes = []
     if parameters.pyramid is not None:
         size = float(parameters.pyramid.min_size)

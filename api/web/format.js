@@ -1,0 +1,76 @@
+/** Words and numbers for people. Pure functions: no DOM, no network. */
+
+const SIGNIFICANT = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
+const SCIENTIFIC = new Intl.NumberFormat('en', { notation: 'scientific', maximumSignificantDigits: 3 });
+const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+
+/** What each status is called. @type {Record<import('./api.js').Status, string>} */
+export const STATUS_NAMES = {
+  queued: 'Waiting in line',
+  running: 'Being painted',
+  succeeded: 'Finished',
+  failed: 'Could not be painted',
+  canceled: 'Canceled',
+};
+
+/** 0.0123, 4.7, 1,820 or 1.82e6: three significant digits, whatever the magnitude. */
+export function number(value) {
+  if (value === 0) return '0';
+  const magnitude = Math.abs(value);
+  if (magnitude >= 1e5 || magnitude < 1e-3) return SCIENTIFIC.format(value).replace('E', 'e');
+  return SIGNIFICANT.format(value);
+}
+
+/** '0.8 s', '14 s', '2 min 05 s', '1 h 20 min'. */
+export function duration(seconds) {
+  if (seconds < 9.95) return `${Math.max(seconds, 0.1).toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  const padded = (rest) => String(rest).padStart(2, '0');
+  if (minutes < 60) return `${minutes} min ${padded(whole % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${padded(minutes % 60)} min`;
+}
+
+/** 'almost done', 'about 14 s left'. */
+export const remaining = (seconds) =>
+  seconds < 1 ? 'almost done' : `about ${duration(Math.round(seconds))} left`;
+
+/** 'now', '5 minutes ago', 'yesterday'. @param {string} timestamp  RFC 3339 */
+export function ago(timestamp, now = Date.now()) {
+  const seconds = (Date.parse(timestamp) - now) / 1000;
+  if (seconds > -45) return 'now';
+  if (seconds > -2700) return RELATIVE.format(Math.round(seconds / 60), 'minute');
+  if (seconds > -79_200) return RELATIVE.format(Math.round(seconds / 3600), 'hour');
+  return RELATIVE.format(Math.round(seconds / 86_400), 'day');
+}
+
+/** @param {?number} ahead  jobs before this one */
+export function queuePlace(ahead) {
+  if (ahead === null) return STATUS_NAMES.queued;
+  if (ahead === 0) return 'Next in line';
+  return ahead === 1 ? 'One picture is ahead of it' : `${ahead} pictures are ahead of it`;
+}
+
+/** 'Starry night' from 'starry_night.jpg', 'Content clone' from 'content-clone'. */
+export function title(name) {
+  const words = name.replace(/\.[a-z]{3,4}$/i, '').replace(/[_\s-]+/g, ' ').trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** 'Tubingen, after Starry night'; the names came with the job, when this page submitted it. */
+export function jobTitle({ metadata }) {
+  if (!metadata.content_name) return 'Untitled';
+  const after = metadata.style_names ? `, after ${metadata.style_names}` : '';
+  return `${metadata.content_name}${after}`;
+}
+
+/** The museum's line under a title: 'Adam, 150 steps, 512 × 384 px'. */
+export function medium({ params, output }) {
+  const optimizer = { adam: 'Adam', lbfgs: 'L-BFGS' }[params.optimizer] ?? params.optimizer;
+  const size = output ? `${output.width_px} × ${output.height_px} px` : `${params.size} px`;
+  return `${optimizer}, ${params.steps} steps, ${size}`;
+}
+
+/** Of the style weight, from the slider's logarithmic scale: -1 is a tenth, 0 leaves it, 1 is tenfold. */
+export const multiplier = (strength) => 10 ** strength;

@@ -1,0 +1,32 @@
+/** One line that says who is there to paint. */
+
+import { listWorkers } from './api.js';
+
+const REFRESH_SECONDS = 10;
+
+/** Keeps the line up to date. @param {HTMLElement} line */
+export async function watchWorkers(line) {
+  try {
+    const workers = await listWorkers();
+    setText(line, sentence(workers));
+    line.dataset.level = workers.length > 0 ? 'good' : 'none';
+  } catch (problem) {
+    setText(line, problem.message);
+    line.dataset.level = 'away';
+  }
+  setTimeout(() => watchWorkers(line), 1000 * REFRESH_SECONDS);
+}
+
+/** @param {{job_id: ?string}[]} workers */
+function sentence(workers) {
+  if (workers.length === 0)
+    return 'No worker is up: pictures wait in line until one is started with ‘impasto worker’.';
+  const busy = workers.filter((worker) => worker.job_id).length;
+  const count = workers.length === 1 ? 'One worker' : `${workers.length} workers`;
+  return busy === 0 ? `${count} at the easel` : `${count}, ${busy} painting`;
+}
+
+/** A live region speaks whenever its text is set, so it is set only when it changes. */
+function setText(line, text) {
+  if (line.textContent !== text) line.textContent = text;
+}

@@ -1,0 +1,75 @@
+"""A worker that dies or is stopped loses no job."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from client import Impasto
+from deploy.embedded.stack import Stack
+from shared.jobs import JobStatus
+from tests.e2e.test_a_job import SMALL, until
+
+LASTS_A_WHILE = {"size": 128, "steps": 400}
+
+
+def _worker_of(impasto: Impasto, job_id: str) -> int:
+    return next(worker.pid for worker in impasto.workers() if worker.job_id == job_id)
+
+
+def test_a_job_whose_worker_process_is_killed_is_painted_by_another(
+    stack: Stack, picture_file: Callable[..., Path]
+) -> None:
+    with Impasto(stack.url) as impasto:
+        job = impasto.submit(picture_file("content"), [picture_file("style")], **LASTS_A_WHILE)
+        until(lambda: impasto.job(job.id).progress is not None, "progress")
+
+        os.kill(_worker_of(impasto, job.id), signal.SIGKILL)
+
+        finished = impasto.wait(job.id)
+        assert finished.attempt == 2
+        assert finished.output is not None
+
+
+def test_a_stopped_worker_gives_its_job_back_and_is_started_again(
+    stack: Stack, picture_file: Callable[..., Path]
+) -> None:
+    with Impasto(stack.url) as impasto:
+        job = impasto.submit(picture_file("content"), [picture_file("style")], **LASTS_A_WHILE)
+        until(lambda: impasto.job(job.id).progress is not None, "progress")
+        child = _worker_of(impasto, job.id)
+        worker = next(p for p in stack.workers if p.pid == _parent(child))
+
+        worker.terminate()
+        until(lambda: not worker.is_running, "the end of the worker", seconds=15)
+        stack.supervise()
+
+        finished = impasto.wait(job.id)
+        assert finished.status == JobStatus.SUCCEEDED
+        assert finished.attempt == 1  # a job that is given back has lost no attempt
+        until(lambda: len(impasto.workers()) == len(stack.workers), "the worker's return")
+
+
+def test_a_job_whose_message_was_lost_is_published_again(
+    stack: Stack, picture_file: Callable[..., Path]
+) -> None:
+    import redis
+
+    with Impasto(stack.url) as impasto, redis.Redis.from_url(stack.settings.broker) as broker:
+        for worker in stack.workers:  # nobody takes the message before we do
+            os.kill(worker.pid, signal.SIGSTOP)
+        try:
+            job = impasto.submit(picture_file("content"), [picture_file("style")], **SMALL)
+            time.sleep(0.2)
+            broker.delete("impasto.normal")
+        finally:
+            for worker in stack.workers:
+                os.kill(worker.pid, signal.SIGCONT)
+
+        assert impasto.wait(job.id).status == JobStatus.SUCCEEDED
+
+
+def _parent(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid")))
