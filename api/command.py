@@ -44,8 +44,14 @@ def api(host: str | None, port: int | None, fd: int | None) -> None:
             " behind a proxy that asks for credentials, or set IMPASTO_ALLOW_ANONYMOUS=true"
         )
     address = f"[{host}]" if ":" in host else host
-    options = {
-        "bind": f"fd://{fd}" if fd else f"{address}:{settings.api_port if port is None else port}",
+    bind = f"fd://{fd}" if fd else f"{address}:{settings.api_port if port is None else port}"
+    Server(settings, gunicorn_options(settings, bind)).run()
+
+
+def gunicorn_options(settings: Settings, bind: str) -> dict[str, Any]:
+    """gunicorn's settings: threads, since a request mostly waits for Redis or S3."""
+    return {
+        "bind": bind,
         "worker_class": "gthread",
         "workers": settings.api_processes,
         "threads": settings.api_threads,
@@ -53,7 +59,6 @@ def api(host: str | None, port: int | None, fd: int | None) -> None:
         "graceful_timeout": 5,
         "loglevel": "warning",
     }
-    Server(settings, options).run()
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,6 +1,8 @@
 """How this installation is set up: environment variables `IMPASTO_...`, or a `.env` file."""
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any, Self
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -99,6 +101,17 @@ class Settings(BaseSettings):
         2.0, ge=0, description="Shortest time between two previews of a job, s."
     )
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json.")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """The settings of a process that gets this environment on top of our own."""
+        prefix = "IMPASTO_"
+        values: dict[str, Any] = {
+            name.removeprefix(prefix).lower(): value
+            for name, value in environment.items()
+            if name.startswith(prefix)
+        }
+        return cls(_env_file=None, **values)
 
     @cached_property
     def image_limits(self) -> ImageLimits:

@@ -11,10 +11,8 @@ from PIL import Image
 
 from deploy.embedded.data import DataFolder
 from deploy.embedded.servers import start_seaweedfs, start_valkey
-from deploy.embedded.stack import Stack, wait_until
-from shared.records import JobRecords
+from deploy.embedded.stack import Stack
 from shared.settings import Settings
-from shared.storage import STORAGE_ERRORS, Storage
 
 WORKERS = 2
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "images"
@@ -34,20 +32,11 @@ def _own_environment() -> Iterator[None]:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings that reach a real Redis and a real S3 server, without any worker."""
     folder = tmp_path_factory.mktemp("servers")
-    servers = [start_valkey(folder / "valkey", folder), start_seaweedfs(folder / "s3", folder)]
-    values = {
-        name.removeprefix("IMPASTO_").lower(): value
-        for server in servers
-        for name, value in server.environment.items()
-    }
-    settings = Settings(**values, _env_file=None)
-    try:
-        wait_until(servers[0].process, lambda: _answers(JobRecords.for_api(settings).ping), 30)
-        wait_until(servers[1].process, lambda: _answers(Storage(settings).ping), 30)
-        yield settings
-    finally:
-        for server in servers:
-            server.process.stop()
+    with (
+        start_valkey(folder / "valkey", folder) as valkey,
+        start_seaweedfs(folder / "s3", folder) as seaweedfs,
+    ):
+        yield Settings.from_environment(valkey.environment | seaweedfs.environment)
 
 
 @pytest.fixture(scope="session")
@@ -85,15 +74,3 @@ def picture_bytes(name: str, width: int = 96, height: int = 72, kind: str = "PNG
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind)
     return buffer.getvalue()
-
-
-def _answers(ping: Callable[[], None]) -> bool:
-    try:
-        ping()
-    except (OSError, *STORAGE_ERRORS):
-        return False
-    except Exception as error:
-        if type(error).__module__.startswith("redis"):
-            return False
-        raise
-    return True

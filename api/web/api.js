@@ -67,7 +67,7 @@ export function submitJob({ content, styles }, params, metadata) {
 }
 
 /** @returns {Promise<Job>} */
-export const getJob = (id, signal) => json(`${jobUrl(id)}`, { signal });
+export const getJob = (id, signal) => json(jobUrl(id), { signal });
 
 /** @returns {Promise<Job>} */
 export const cancelJob = (id) => json(`${jobUrl(id)}/cancel`, { method: 'POST' });
@@ -83,6 +83,9 @@ export const listWorkers = async () => (await json('/v1/workers')).workers;
 
 /** Where the finished picture lies, on this origin. */
 export const resultUrl = (id) => `${jobUrl(id)}/result?proxy=1`;
+
+/** The finished picture. @param {string} id @param {AbortSignal} signal @returns {Promise<Blob>} */
+export const getResult = async (id, signal) => (await request(resultUrl(id), { signal })).blob();
 
 export const manifestUrl = (id) => `${jobUrl(id)}/manifest`;
 
@@ -104,7 +107,10 @@ export async function getPreview(id, etag, signal) {
 const jobUrl = (id) => `/v1/jobs/${encodeURIComponent(id)}`;
 
 /** @param {string} url @param {RequestInit} [options] */
-async function json(url, options) {
+const json = async (url, options) => (await request(url, options)).json();
+
+/** Fetches, or throws a Problem. @param {string} url @param {RequestInit} [options] */
+async function request(url, options) {
   let response;
   try {
     response = await fetch(url, options);
@@ -113,7 +119,7 @@ async function json(url, options) {
     throw new Problem(0, 'The service does not answer. Is it still running?');
   }
   if (!response.ok) throw await problemOf(response);
-  return response.json();
+  return response;
 }
 
 /** @param {Response} response */

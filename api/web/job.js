@@ -1,14 +1,14 @@
-/** One job on the easel: how far it is, what it looks like, what can be done with it. */
+/** One job: how far it is, what it looks like, what can be done with it. */
 
-import { cancelJob, getPreview, manifestUrl, resultUrl } from './api.js';
-import { setAspect } from './dropzone.js';
+import { cancelJob, getPreview, getResult, manifestUrl } from './api.js';
+import { Easel } from './easel.js';
 import { follow, isFinished } from './follow.js';
 import { duration, jobTitle, medium, number, queuePlace, remaining, STATUS_NAMES } from './format.js';
 import { recall } from './keepsakes.js';
 import { showProblem } from './problem.js';
 
 const PREVIEW_SECONDS = 1;
-const ANNOUNCED_EVERY = 0.25; // of the steps, to screen readers
+const ANNOUNCED_SHARE = 0.25; // of the steps, to screen readers
 
 const element = (id) => document.getElementById(id);
 
@@ -19,13 +19,7 @@ export class JobView {
   #inputs = null;
   #watch = new AbortController();
   #preview = { etag: null, askedAt: 0 };
-  #announced = '';
-  #room = element('job');
-  #easel = element('easel');
-  #before = this.#easel.querySelector('.before');
-  #after = this.#easel.querySelector('.after');
-  #compare = this.#easel.querySelector('.compare');
-  #cut = this.#compare.querySelector('input');
+  #easel = new Easel();
   #problem = element('job-problem');
   #onUpdate;
 
@@ -38,30 +32,26 @@ export class JobView {
     this.#onUpdate = onUpdate;
     element('again').addEventListener('click', () => onAgain(this.#job, this.#inputs));
     element('cancel').addEventListener('click', () => this.#cancel());
-    element('compare').addEventListener('click', () => this.#setComparing(this.#compare.hidden));
-    this.#cut.addEventListener('input', () => this.#moveCut());
   }
 
   /** Shows the job and stays with it until it ends or `close` is called. @param {string} id */
   async open(id) {
     this.close();
-    const { signal } = this.#watch;
     this.#clear();
-    const inputs = await recall(id);
-    if (signal.aborted) return;
-    this.#inputs = inputs;
-    if (inputs) await show(this.#before, inputs.content);
+    const { signal } = this.#watch;
     try {
+      await this.#showInputs(id, signal);
       for await (const job of follow(id, signal)) {
         // The first preview is stored right after the first progress: earlier there is none to ask for.
         const hasPreview = job.status === 'running' && Boolean(this.#job?.progress);
         this.#render(job);
         this.#onUpdate(job);
         if (hasPreview) this.#refreshPreview(signal);
+        if (job.status === 'succeeded') await this.#showResult(job, signal);
       }
     } catch (problem) {
-      this.#room.dataset.status = 'failed';
-      element('job-state').textContent = 'Not here';
+      if (signal.aborted) return;
+      if (problem.status === 404) element('job-title').textContent = 'Nothing hangs here';
       showProblem(this.#problem, problem);
     }
   }
@@ -69,125 +59,127 @@ export class JobView {
   close() {
     this.#watch.abort();
     this.#watch = new AbortController();
+    document.title = 'Impasto';
   }
 
   #clear() {
     this.#job = null;
+    this.#inputs = null;
     this.#preview = { etag: null, askedAt: 0 };
-    this.#announced = '';
-    this.#setComparing(false);
-    for (const image of [this.#before, this.#after]) hide(image);
+    this.#easel.clear();
     for (const id of ['job-title', 'job-medium', 'job-state']) element(id).textContent = '';
-    for (const id of ['advance', 'losses', 'download', 'manifest', 'compare', 'cancel', 'again'])
+    for (const id of ['advance', 'losses', 'download', 'manifest', 'cancel', 'again'])
       element(id).hidden = true;
     showProblem(this.#problem, null);
-    delete this.#room.dataset.status;
+    delete element('job').dataset.status;
   }
 
   /** @param {import('./api.js').Job} job */
   #render(job) {
-    const finished = isFinished(job);
-    const isNews = job.status !== this.#job?.status;
     this.#job = job;
-    this.#room.dataset.status = job.status;
+    const finished = isFinished(job);
+    element('job').dataset.status = job.status;
     element('job-state').textContent = stateOf(job);
     element('job-title').textContent = jobTitle(job);
     element('job-medium').textContent = medium(job);
+    element('advance').hidden = finished;
     element('again').hidden = !finished;
     element('cancel').hidden = finished;
     element('cancel').disabled = job.cancel_requested_at !== null;
+    document.title = `${finished ? '' : percentOf(job)} ${jobTitle(job)}`.trim();
     this.#renderProgress(job);
-    this.#announce(job);
+    this.#renderLosses(job.progress?.losses);
+    announce(job);
     if (job.error) showProblem(this.#problem, new Error(job.error.message));
-    if (job.status === 'succeeded' && isNews) this.#renderResult(job);
   }
 
   /** @param {import('./api.js').Job} job */
-  #renderProgress({ status, progress, metrics }) {
+  #renderProgress(job) {
+    const { status, progress } = job;
     const bar = element('job-progress');
-    element('advance').hidden = !['queued', 'running'].includes(status);
-    element('losses').hidden = !progress?.losses;
-    if (!progress) {
-      bar.removeAttribute('value');
-      element('job-percent').textContent = '';
-      element('job-eta').textContent = '';
-      element('job-detail').textContent = status === 'running' ? 'Looking at the pictures' : '';
-      return;
-    }
-    bar.value = progress.fraction;
-    element('job-percent').textContent = `${Math.floor(100 * progress.fraction)} %`;
-    element('job-eta').textContent = progress.eta_seconds === null ? '' : remaining(progress.eta_seconds);
-    element('job-detail').textContent = stepsOf(progress);
+    if (progress) bar.value = progress.fraction;
+    else bar.removeAttribute('value');
+    element('job-percent').textContent = percentOf(job);
+    element('job-eta').textContent = progress?.eta_seconds == null ? '' : remaining(progress.eta_seconds);
+    const beginning = status === 'running' ? 'Looking at the pictures' : '';
+    element('job-detail').textContent = progress ? stepsOf(progress) : beginning;
+  }
+
+  /** @param {import('./api.js').Progress['losses'] | undefined} losses */
+  #renderLosses(losses) {
+    element('losses').hidden = !losses;
+    if (!losses) return;
     for (const field of element('losses').querySelectorAll('dd'))
-      field.textContent = progress.losses ? number(progress.losses[field.dataset.loss]) : '';
-    if (this.#after.hidden) setAspect(this.#easel, progress.width_px, progress.height_px);
+      field.textContent = number(losses[field.dataset.loss]);
   }
 
-  /** @param {import('./api.js').Job} job */
-  #renderResult({ id, output, metadata }) {
-    setAspect(this.#easel, output.width_px, output.height_px);
-    const download = element('download');
-    download.href = resultUrl(id);
-    download.download = fileName(metadata, output);
-    download.hidden = false;
-    element('manifest').href = manifestUrl(id);
-    element('manifest').hidden = false;
-    element('compare').hidden = this.#inputs === null;
-    this.#after.alt = 'The finished picture';
-    setSource(this.#after, resultUrl(id));
+  /** @param {string} id @param {AbortSignal} signal */
+  async #showInputs(id, signal) {
+    const inputs = await recall(id);
+    if (!inputs || signal.aborted) return;
+    this.#inputs = inputs;
+    await this.#easel.showPhotograph(inputs.content, () => !signal.aborted);
   }
 
-  /** Asks for a newer preview, at most once a second, and shows it once it is decoded. */
+  /** Asks for a newer preview, at most once a second. @param {AbortSignal} signal */
   async #refreshPreview(signal) {
     const now = performance.now();
     if (now - this.#preview.askedAt < 1000 * PREVIEW_SECONDS) return;
     this.#preview.askedAt = now;
-    const newer = await getPreview(this.#job.id, this.#preview.etag, signal).catch(() => null);
-    if (!newer || signal.aborted || this.#job.status !== 'running') return;
+    const { id, progress } = this.#job;
+    const newer = await getPreview(id, this.#preview.etag, signal).catch(() => null);
+    if (!newer || signal.aborted) return;
     this.#preview.etag = newer.etag;
-    this.#after.alt = 'The picture so far';
-    await show(this.#after, newer.picture);
+    this.#easel.setShape(progress.width_px, progress.height_px);
+    await this.#easel.showPreview(newer.picture, () => !signal.aborted && this.#job.status === 'running');
+  }
+
+  /** @param {import('./api.js').Job} job @param {AbortSignal} signal */
+  async #showResult({ id, output, metadata }, signal) {
+    const picture = await getResult(id, signal);
+    this.#easel.setShape(output.width_px, output.height_px);
+    const url = await this.#easel.showResult(picture, () => !signal.aborted);
+    if (signal.aborted) return;
+    const download = element('download');
+    download.href = url;
+    download.download = fileName(metadata, output);
+    download.hidden = false;
+    element('manifest').href = manifestUrl(id);
+    element('manifest').hidden = false;
   }
 
   async #cancel() {
+    const { id } = this.#job;
     element('cancel').disabled = true;
     try {
-      this.#render(await cancelJob(this.#job.id));
+      const job = await cancelJob(id);
+      if (this.#job?.id === id) this.#render(job);
     } catch (problem) {
       element('cancel').disabled = false;
       showProblem(this.#problem, problem);
     }
   }
+}
 
-  #setComparing(on) {
-    this.#compare.hidden = !on;
-    this.#easel.classList.toggle('comparing', on);
-    element('compare').setAttribute('aria-pressed', String(on));
-    if (on) this.#moveCut();
-  }
-
-  #moveCut() {
-    this.#easel.style.setProperty('--cut', `${this.#cut.value}%`);
-  }
-
-  /** Tells screen readers what changed, and a quarter of the way at a time. */
-  #announce(job) {
-    const quarter = ANNOUNCED_EVERY * Math.floor((job.progress?.fraction ?? 0) / ANNOUNCED_EVERY);
-    const done = job.status === 'running' && quarter > 0 ? `, ${100 * quarter} % done` : '';
-    const sentence = `${stateOf(job)}${done}`;
-    if (sentence === this.#announced) return;
-    this.#announced = sentence;
-    element('announcer').textContent = sentence;
-  }
+/** Tells screen readers what has changed; of the steps, only every quarter. */
+function announce(job) {
+  const share = ANNOUNCED_SHARE * Math.floor((job.progress?.fraction ?? 0) / ANNOUNCED_SHARE);
+  const done = job.status === 'running' && share > 0 ? `, ${100 * share} % done` : '';
+  const sentence = `${stateOf(job)}${done}`;
+  const announcer = element('announcer');
+  if (announcer.textContent !== sentence) announcer.textContent = sentence;
 }
 
 /** @param {import('./api.js').Job} job */
 function stateOf({ status, queue_position, cancel_requested_at, metrics }) {
   if (status === 'queued') return queuePlace(queue_position);
   if (status === 'running' && cancel_requested_at) return 'Laying down the brush';
-  if (status === 'succeeded' && metrics?.run_seconds) return `Painted in ${duration(metrics.run_seconds)}`;
+  if (status === 'succeeded') return `Painted in ${duration(metrics.run_seconds)}`;
   return STATUS_NAMES[status];
 }
+
+/** '43 %', or nothing before the first step. @param {import('./api.js').Job} job */
+const percentOf = ({ progress }) => (progress ? `${Math.floor(100 * progress.fraction)} %` : '');
 
 /** 'Step 64 of 150, 256 × 192 px, 6.1 steps/s' @param {import('./api.js').Progress} progress */
 function stepsOf({ step, total_steps, width_px, height_px, steps_per_second }) {
@@ -199,29 +191,4 @@ function stepsOf({ step, total_steps, width_px, height_px, steps_per_second }) {
 function fileName(metadata, output) {
   const words = jobTitle({ metadata }).normalize('NFKD').replace(/[^\w\s-]/g, '').trim();
   return `${words.replace(/\s+/g, '-').toLowerCase()}.${output.content_type.split('/')[1]}`;
-}
-
-/** Swaps the picture without a flash: the next one is decoded before it is shown. */
-async function show(image, blob) {
-  const url = URL.createObjectURL(blob);
-  const next = new Image();
-  next.src = url;
-  try {
-    await next.decode();
-  } catch {
-    return URL.revokeObjectURL(url);
-  }
-  setSource(image, url);
-}
-
-function setSource(image, url) {
-  URL.revokeObjectURL(image.src);
-  image.src = url;
-  image.hidden = false;
-}
-
-function hide(image) {
-  URL.revokeObjectURL(image.src);
-  image.removeAttribute('src');
-  image.hidden = true;
 }

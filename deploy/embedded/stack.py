@@ -8,16 +8,13 @@ from contextlib import ExitStack
 from typing import Self
 
 import httpx
-import redis
 
 from deploy.embedded.data import DataFolder
 from deploy.embedded.ports import listen
 from deploy.embedded.process import Process
 from deploy.embedded.servers import start_seaweedfs, start_valkey
 from shared.settings import Settings
-from shared.storage import STORAGE_ERRORS, Storage
 
-SERVERS_START_SECONDS = 30.0
 API_START_SECONDS = 30.0
 WORKERS_START_SECONDS = 180.0
 RESTART_PAUSE_SECONDS = 1.0
@@ -55,13 +52,7 @@ class Stack:
     @property
     def settings(self) -> Settings:
         """The settings that all parts of this stack use."""
-        prefix = "IMPASTO_"
-        values = {
-            name.removeprefix(prefix).lower(): value
-            for name, value in self.environment.items()
-            if name.startswith(prefix)
-        }
-        return Settings(**values, _env_file=None)  # type: ignore[arg-type]  # values are text
+        return Settings.from_environment(self.environment)
 
     def supervise(self) -> None:
         """Look after the processes: a worker or API that died is started again."""
@@ -73,17 +64,10 @@ class Stack:
 
     def _start(self) -> None:
         self._report("Starting Redis (Valkey) and S3 (SeaweedFS)")
-        servers = [
-            start_valkey(self._data.path / "valkey", self._data.logs),
-            start_seaweedfs(self._data.path / "seaweedfs", self._data.logs),
-        ]
         self.environment = dict(os.environ)
-        for server in servers:
-            self._stop.callback(server.process.stop)
+        for start, folder in [(start_valkey, "valkey"), (start_seaweedfs, "seaweedfs")]:
+            server = self._stop.enter_context(start(self._data.path / folder, self._data.logs))
             self.environment |= server.environment
-        storage = Storage(self.settings, patient=False)
-        wait_until(servers[0].process, self._redis_answers, SERVERS_START_SECONDS)
-        wait_until(servers[1].process, lambda: _bucket_is_there(storage), SERVERS_START_SECONDS)
 
         self._report(f"Starting {self._worker_count} worker(s): VGG-19 is loaded")
         threads = max(1, (os.cpu_count() or 1) // self._worker_count)
@@ -101,9 +85,9 @@ class Stack:
         self._report(f"Starting the API at {self.url}")
         descriptor = listener.fileno()
         api = self._spawn("api", ["api", "--fd", str(descriptor)], {}, descriptors=(descriptor,))
-        wait_until(api, self._api_answers, API_START_SECONDS)
+        api.wait_until(self._api_answers, API_START_SECONDS)
         for worker in self.workers:
-            wait_until(worker, self._workers_are_up, WORKERS_START_SECONDS)
+            worker.wait_until(self._workers_are_up, WORKERS_START_SECONDS)
 
     def _spawn(
         self,
@@ -124,13 +108,6 @@ class Stack:
         self._stop.callback(process.stop)
         return process
 
-    def _redis_answers(self) -> bool:
-        try:
-            with redis.Redis.from_url(self.environment["IMPASTO_REDIS_URL"]) as client:
-                return bool(client.ping())
-        except redis.exceptions.RedisError:
-            return False
-
     def _api_answers(self) -> bool:
         try:
             return httpx.get(f"{self.url}/healthz", timeout=2).is_success
@@ -140,22 +117,3 @@ class Stack:
     def _workers_are_up(self) -> bool:
         workers = httpx.get(f"{self.url}/v1/workers", timeout=5).json()["workers"]
         return len(workers) >= self._worker_count
-
-
-def wait_until(process: Process, is_ready: Callable[[], bool], seconds: float) -> None:
-    """Wait for a process to come up. Raises `StartError` when it ends or takes too long."""
-    deadline = time.monotonic() + seconds
-    while not is_ready():
-        if not process.is_running:
-            raise process.failure("ended while it was starting")
-        if time.monotonic() > deadline:
-            raise process.failure(f"was not ready after {seconds:.0f} s")
-        time.sleep(0.05)
-
-
-def _bucket_is_there(storage: Storage) -> bool:
-    try:
-        storage.ping()
-    except STORAGE_ERRORS:
-        return False
-    return True

@@ -199,10 +199,10 @@ def _paint(run: Stylization, *, show: bool) -> None:
         shown = 0.0
         for progress in run:
             pace.step(progress.level)
-            now = time.monotonic()
-            if not show or now - shown < BAR_INTERVAL_SECONDS and progress.step < run.total_steps:
+            is_last = progress.step == run.total_steps
+            if not show or (time.monotonic() - shown < BAR_INTERVAL_SECONDS and not is_last):
                 continue
-            shown = now
+            shown = time.monotonic()
             losses = progress.losses()
             bar.update(
                 task,

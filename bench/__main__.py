@@ -1,0 +1,42 @@
+"""`make bench`, or `python -m bench [overhead | rates]`."""
+
+import platform
+
+import click
+import torch
+from rich.console import Console
+
+from bench import overhead, rates
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure the service and print ratios. Without a command, everything."""
+    console = Console()
+    threads = torch.get_num_threads()
+    console.print(
+        f"{platform.platform()}, {threads} threads, Python {platform.python_version()},"
+        f" PyTorch {torch.__version__}"
+    )
+    if context.invoked_subcommand is None:
+        overhead.measure(console)
+        rates.measure(console)
+
+
+@main.command("overhead")
+@click.option("--rounds", default=5, show_default=True)
+def overhead_command(rounds: int) -> None:
+    """What the service adds to the engine's own time."""
+    overhead.measure(Console(), rounds)
+
+
+@main.command("rates")
+@click.option("--rounds", default=5, show_default=True)
+def rates_command(rounds: int) -> None:
+    """Polls and submits per second, beside a bare Flask route."""
+    rates.measure(Console(), rounds)
+
+
+if __name__ == "__main__":
+    main(prog_name="bench")

@@ -1,0 +1,45 @@
+"""The least that a Flask application could do in our place; served by the same gunicorn."""
+
+import json
+import os
+
+from flask import Flask, Response, request
+
+from api.command import Server as Gunicorn
+from api.command import gunicorn_options
+from shared.images import decode_image
+from shared.settings import Settings
+from shared.storage import Storage
+
+
+def create_bare_app(settings: Settings, job: str) -> Flask:
+    """`/poll` answers with a fixed job; `/submit` receives, decodes and stores two pictures."""
+    app = Flask(__name__)
+    storage = Storage(settings, patient=False)
+
+    @app.get("/poll")
+    def poll() -> Response:
+        return Response(job, content_type="application/json")
+
+    @app.post("/submit")
+    def submit() -> Response:
+        for name in ("content", "style"):
+            data = request.files[name].read()
+            decode_image(data)
+            storage.put(f"bare/{os.urandom(8).hex()}", data, "application/octet-stream")
+        return Response(job, 202, content_type="application/json")
+
+    return app
+
+
+class BareServer(Gunicorn):
+    """Our server with the bare application."""
+
+    def load(self) -> Flask:
+        """Make the bare application."""
+        return create_bare_app(self._settings, json.dumps(json.loads(os.environ["BENCH_JOB"])))
+
+
+if __name__ == "__main__":
+    settings = Settings()
+    BareServer(settings, gunicorn_options(settings, f"127.0.0.1:{settings.api_port}")).run()
