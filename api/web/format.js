@@ -32,9 +32,13 @@ export function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${padded(minutes % 60)} min`;
 }
 
-/** 'almost done', 'about 14 s left'. */
-export const remaining = (seconds) =>
-  seconds < 1 ? 'almost done' : `about ${duration(Math.round(seconds))} left`;
+/** 'almost done', 'about 14 s left', 'about 4 min left': an estimate, so no more exact than that. */
+export function remaining(seconds) {
+  if (seconds < 1) return 'almost done';
+  if (seconds < 90) return `about ${Math.round(seconds)} s left`;
+  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min left`;
+  return `about ${Math.round(seconds / 3600)} h left`;
+}
 
 /** 'now', '5 minutes ago', 'yesterday'. @param {string} timestamp  RFC 3339 */
 export function ago(timestamp, now = Date.now()) {

@@ -22,8 +22,8 @@ function sentence(workers) {
   if (workers.length === 0)
     return 'No worker is up: pictures wait in line until one is started with ‘impasto worker’.';
   const busy = workers.filter((worker) => worker.job_id).length;
-  const count = workers.length === 1 ? 'One worker' : `${workers.length} workers`;
-  return busy === 0 ? `${count} at the easel` : `${count}, ${busy} painting`;
+  if (workers.length === 1) return `One worker is ${busy ? 'painting' : 'free'}`;
+  return `${workers.length} workers, ${busy || 'none'} painting`;
 }
 
 /** A live region speaks whenever its text is set, so it is set only when it changes. */

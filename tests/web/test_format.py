@@ -1,0 +1,49 @@
+"""The words and numbers of the page."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+CALL = "([name, args]) => import('/web/format.js').then((format) => format[name](...args))"
+NOON = 1_767_268_800_000  # 2026-01-01T12:00Z, ms
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("number", [0], "0"),
+        ("number", [0.01234], "0.0123"),
+        ("number", [1820], "1,820"),
+        ("number", [1_823_000], "1.82e6"),
+        ("number", [0.00012], "1.2e-4"),
+        ("duration", [0.81], "0.8 s"),
+        ("duration", [59.6], "1 min 00 s"),
+        ("duration", [125], "2 min 05 s"),
+        ("duration", [4800], "1 h 20 min"),
+        ("remaining", [0.4], "almost done"),
+        ("remaining", [14.2], "about 14 s left"),
+        ("remaining", [236], "about 4 min left"),
+        ("ago", ["2026-01-01T11:59:50.000Z", NOON], "now"),
+        ("ago", ["2026-01-01T11:55:00.000Z", NOON], "5 minutes ago"),
+        ("ago", ["2025-12-31T10:00:00.000Z", NOON], "yesterday"),
+        ("queuePlace", [None], "Waiting in line"),
+        ("queuePlace", [0], "Next in line"),
+        ("queuePlace", [1], "One picture is ahead of it"),
+        ("queuePlace", [7], "7 pictures are ahead of it"),
+        ("title", ["starry_night.jpg"], "Starry night"),
+        ("title", ["content-clone"], "Content clone"),
+        ("jobTitle", [{"metadata": {}}], "Untitled"),
+        ("jobTitle", [{"metadata": {"content_name": "Tübingen"}}], "Tübingen"),
+    ],
+)
+def test_formats(format_page: Page, name: str, arguments: list[Any], expected: str) -> None:
+    assert format_page.evaluate(CALL, [name, arguments]) == expected
+
+
+@pytest.fixture(scope="module")
+def format_page(stack, browser):
+    with browser.new_context(base_url=stack.url) as context:
+        page = context.new_page()
+        page.goto("/")
+        yield page
