@@ -58,6 +58,7 @@ def gunicorn_options(settings: Settings, bind: str) -> dict[str, Any]:
         "timeout": REQUEST_TIMEOUT_SECONDS,
         "graceful_timeout": 5,
         "loglevel": "warning",
+        "control_socket_disable": True,  # one path in the home folder for all servers of a user
     }
 
 

@@ -5,8 +5,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the service is unreachable, 4 the
 """
 
 from importlib import import_module
+from typing import Any
 
 import click
+from pydantic import ValidationError
 
 COMMANDS = {
     "api": "api.command:api",
@@ -58,6 +60,20 @@ class LazyGroup(click.Group):
                 " install Impasto with the extra that has it (api, worker or embedded)"
             ) from None
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a setting that is wrong is named in a sentence."""
+        try:
+            return super().invoke(ctx)
+        except ValidationError as error:
+            if error.title != "Settings":
+                raise
+            faults = error.errors(include_url=False, include_input=False)
+            raise click.ClickException(
+                "; ".join(
+                    f"IMPASTO_{fault['loc'][0]}".upper() + f": {fault['msg']}" for fault in faults
+                )
+            ) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without importing anything."""

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from client.errors import ApiProblem, JobFailed, ServiceUnreachable
 from shared.jobs import Job, JobList, JobStatus, Priority
@@ -20,6 +22,8 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 POLL_SECONDS = 0.25
 # While jobs are followed, the service may be away this long, s.
 PATIENCE_SECONDS = 60.0
+
+T = TypeVar("T")
 
 
 def default_url() -> str:
@@ -65,23 +69,30 @@ class Impasto:
         """Post a job: paint the picture `content` in the style of `styles`.
 
         `params` are fields of `shared.parameters.Parameters`: `preset="neural-style", size=768`.
+        `metadata` is given back with the job; the names of the files, by which the page calls the
+        job, are added to it.
         """
+        photograph, paintings = Path(content), [Path(style) for style in styles]
+        names = {
+            "content_name": _name(photograph),
+            "style_names": [_name(painting) for painting in paintings],
+        }
         with ExitStack() as files:
             parts = [
-                (field, (Path(path).name, files.enter_context(Path(path).open("rb"))))
-                for field, path in [("content", content), *(("style", style) for style in styles)]
+                (field, (_name(path), files.enter_context(path.open("rb"))))
+                for field, path in [("content", photograph), *(("style", p) for p in paintings)]
             ]
             form = {
                 "params": json.dumps(params),
-                "metadata": json.dumps(metadata or {}),
+                "metadata": json.dumps({**names, **(metadata or {})}),
                 "priority": priority.value,
             }
             response = self._request("POST", "/v1/jobs", data=form, files=parts)
-        return Job.model_validate_json(response.content)
+        return _read(Job, response)
 
     def job(self, job_id: str) -> Job:
         """How a job is doing."""
-        return Job.model_validate_json(self._request("GET", f"/v1/jobs/{job_id}").content)
+        return _read(Job, self._request("GET", _path(job_id)))
 
     def jobs(
         self, statuses: Iterable[JobStatus] = (), limit: int = 20, cursor: str | None = None
@@ -92,15 +103,15 @@ class Impasto:
             query["cursor"] = cursor
         if names := ",".join(statuses):
             query["status"] = names
-        return JobList.model_validate_json(self._request("GET", "/v1/jobs", params=query).content)
+        return _read(JobList, self._request("GET", "/v1/jobs", params=query))
 
     def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job."""
-        return Job.model_validate_json(self._request("POST", f"/v1/jobs/{job_id}/cancel").content)
+        return _read(Job, self._request("POST", f"{_path(job_id)}/cancel"))
 
     def result(self, job_id: str) -> bytes:
         """The finished picture, as a file's bytes."""
-        return self._request("GET", f"/v1/jobs/{job_id}/result", params={"proxy": True}).content
+        return self._request("GET", f"{_path(job_id)}/result", params={"proxy": True}).content
 
     def save_result(self, job_id: str, path: str | Path) -> None:
         """Write the finished picture to `path`."""
@@ -108,21 +119,19 @@ class Impasto:
 
     def preview(self, job_id: str) -> bytes:
         """The newest preview, as a JPEG's bytes."""
-        return self._request("GET", f"/v1/jobs/{job_id}/preview").content
+        return self._request("GET", f"{_path(job_id)}/preview").content
 
     def manifest(self, job_id: str) -> dict[str, Any]:
         """What reproduces the picture."""
-        manifest: dict[str, Any] = self._request("GET", f"/v1/jobs/{job_id}/manifest").json()
-        return manifest
+        return _read(dict[str, Any], self._request("GET", f"{_path(job_id)}/manifest"))
 
     def presets(self) -> list[dict[str, Any]]:
         """The presets, with the value of every parameter."""
-        presets: list[dict[str, Any]] = self._request("GET", "/v1/presets").json()["presets"]
-        return presets
+        return _read(_Presets, self._request("GET", "/v1/presets")).presets
 
     def workers(self) -> list[Worker]:
         """The workers that are up."""
-        return WorkerList.model_validate_json(self._request("GET", "/v1/workers").content).workers
+        return _read(WorkerList, self._request("GET", "/v1/workers")).workers
 
     def follow(self, job_id: str) -> Iterator[Job]:
         """The job, again and again, until it has ended; a service that is away is waited for."""
@@ -153,18 +162,40 @@ class Impasto:
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **arguments)
-        except httpx.TransportError as error:
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise ServiceUnreachable(
                 f"no Impasto answers at {self.url} ({error}): start one with `impasto up`,"
                 " or give its address with --url or IMPASTO_URL"
             ) from None
-        if response.is_error:
+        if not response.is_success:
             raise _problem(response)
         return response
 
 
+class _Presets(BaseModel):
+    presets: list[dict[str, Any]]
+
+
+def _name(path: Path) -> str:
+    # The names of files are bytes, and not always UTF-8.
+    return os.fsencode(path.name).decode(errors="replace")
+
+
+def _path(job_id: str) -> str:
+    return f"/v1/jobs/{quote(job_id, safe='')}"
+
+
+def _read(kind: type[T], response: httpx.Response) -> T:
+    try:
+        return TypeAdapter(kind).validate_json(response.content)
+    except ValidationError:
+        raise ApiProblem(
+            response.status_code, "unknown", f"{response.url} does not answer as Impasto does"
+        ) from None
+
+
 def _problem(response: httpx.Response) -> ApiProblem:
-    with contextlib.suppress(ValueError, KeyError):
+    with contextlib.suppress(ValueError, KeyError, TypeError):
         problem = response.json()
         return ApiProblem(response.status_code, problem["code"], problem["detail"])
     return ApiProblem(

@@ -24,6 +24,7 @@ from shared.jobs import Job, JobStatus
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
 EXIT_CANCELED = 4
+EXIT_INTERRUPTED = 130
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +60,10 @@ def speaks_to_service(command: Callable[P, R]) -> Callable[P, R]:
             raise Failure(str(error), EXIT_UNREACHABLE) from None
         except ClientError as error:
             raise Failure(str(error)) from None
+        except KeyboardInterrupt:
+            raise Failure(
+                "interrupted; a job that was accepted goes on", EXIT_INTERRUPTED
+            ) from None
 
     return wrapped
 

@@ -63,6 +63,11 @@ def worker_config(settings: Settings) -> dict[str, Any]:
     }
 
 
+def wake_a_worker(app: Celery, job_id: str, priority: Priority) -> None:
+    """Publish the message that makes a worker look at a job."""
+    app.send_task(TASK_NAME, args=[job_id], task_id=job_id, queue=queue_name(priority))
+
+
 class Publisher:
     """Wakes a worker for a job. Publish-only, and quick to give up, since a request waits."""
 
@@ -77,19 +82,12 @@ class Publisher:
                 "retry_policy": retry,
             },
             task_publish_retry_policy=retry,
-            task_ignore_result=True,
             accept_content=["json"],
         )
 
     def publish(self, job_id: str, priority: Priority) -> None:
         """Send the message. Raises kombu's OperationalError when the broker does not answer."""
-        self._app.send_task(
-            TASK_NAME,
-            args=[job_id],
-            task_id=job_id,
-            queue=queue_name(priority),
-            ignore_result=False,
-        )
+        wake_a_worker(self._app, job_id, priority)
 
 
 class ProgressReader:

@@ -5,7 +5,7 @@ from celery import Celery
 from redis import Redis
 
 from shared.jobs import Priority
-from shared.messaging import TASK_NAME, queue_name
+from shared.messaging import queue_name, wake_a_worker
 from shared.records import JobRecords
 
 MAX_PUBLISHED_AT_ONCE = 100
@@ -39,9 +39,7 @@ class Reconciler:
             lost += self._records.waiting(MAX_PUBLISHED_AT_ONCE)
         for job_id, priority in lost:
             log.warning("job published again", job_id=job_id)
-            self._app.send_task(
-                TASK_NAME, args=[job_id], task_id=job_id, queue=queue_name(priority)
-            )
+            wake_a_worker(self._app, job_id, priority)
 
     def _no_message_waits(self) -> bool:
         with self._app.connection_for_write() as connection:

@@ -5,10 +5,11 @@ from typing import Any
 import structlog
 import torch
 from celery import Task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore
 
 from shared.errors import ImpastoError
 from shared.jobs import ErrorCode, JobError, Progress
+from shared.messaging import wake_a_worker
 from shared.records import Lease
 from shared.storage import STORAGE_ERRORS, ObjectMissing
 from worker.engine import EngineError
@@ -24,7 +25,6 @@ def run_job(node: Node, task: Task, job_id: str, shutting_down: Flag) -> dict[st
 
     Raises:
         Ignore: there is nothing to do here, or the job ended otherwise; its record says how.
-        Reject: the worker is shutting down; the message goes back to the queue.
     """
     lease = node.records.claim(job_id, node.name)
     if not isinstance(lease, Lease):
@@ -59,9 +59,10 @@ def _run_held(node: Node, task: Task, hold: Hold, shutting_down: Flag) -> dict[s
         log.info("job canceled")
         raise Ignore("canceled") from None
     except ShuttingDown:
-        node.records.release(lease, record.priority)
+        if node.records.release(lease, record.priority):
+            wake_a_worker(task.app, lease.job_id, record.priority)
         log.info("job given back")
-        raise Reject("shutting down", requeue=True) from None
+        raise Ignore("shutting down") from None
     except Exception as error:
         reason = _reason(error)
         node.records.fail(lease, reason)

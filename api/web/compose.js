@@ -168,8 +168,8 @@ export class Compose {
 
 /** What the job is called later, here and in the gallery. @param {import('./api.js').Inputs} inputs */
 const namesOf = ({ content, styles }) => ({
-  content_name: title(content.name),
-  style_names: styles.map((style) => title(style.name)).join(' and '),
+  content_name: content.name,
+  style_names: styles.map((style) => style.name),
 });
 
 const sentenceStart = (field) => (field.id === 'size' ? 'Size' : 'Steps');

@@ -62,11 +62,12 @@ export function title(name) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** 'Tubingen, after Starry night'; the names came with the job, when this page submitted it. */
+/** 'Tubingen, after Starry night'; the names came with the job, from this page or our client. */
 export function jobTitle({ metadata }) {
-  if (!metadata.content_name) return 'Untitled';
-  const after = metadata.style_names ? `, after ${metadata.style_names}` : '';
-  return `${metadata.content_name}${after}`;
+  const { content_name: content, style_names: styles } = metadata;
+  if (typeof content !== 'string') return 'Untitled';
+  const known = Array.isArray(styles) ? styles.map((style) => title(String(style))) : [];
+  return known.length ? `${title(content)}, after ${known.join(' and ')}` : title(content);
 }
 
 /** The museum's line under a title: 'Adam, 150 steps, 512 × 384 px'. */

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import click
 import redis
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.markup import escape
 
 from client.terminal import Failure, json_option, print_json, stdout
 from shared.settings import Settings
@@ -38,7 +39,7 @@ def doctor(as_json: bool) -> None:
     else:
         for finding in findings:
             mark = "[green]ok  [/green]" if finding.ok else "[red]fail[/red]"
-            stdout.print(f"{mark} [bold]{finding.name}[/bold]  {finding.detail}")
+            stdout.print(f"{mark} [bold]{finding.name}[/bold]  {escape(finding.detail)}")
             if not finding.ok:
                 stdout.print(f"     {finding.advice}", markup=False)
     if not all(finding.ok for finding in findings):
@@ -47,7 +48,10 @@ def doctor(as_json: bool) -> None:
 
 def _client(settings: Settings) -> redis.Redis:
     return redis.Redis.from_url(
-        settings.redis_url.get_secret_value(), decode_responses=True, socket_connect_timeout=2
+        settings.redis_url.get_secret_value(),
+        decode_responses=True,
+        socket_timeout=2,
+        socket_connect_timeout=2,
     )
 
 
@@ -55,7 +59,7 @@ def _redis(settings: Settings) -> Finding:
     try:
         with _client(settings) as client:
             info = client.info("server")
-    except redis.RedisError as error:
+    except (redis.RedisError, ValueError) as error:
         return Finding(
             "Redis",
             ok=False,
@@ -70,7 +74,7 @@ def _persistence(settings: Settings) -> Finding:
         with _client(settings) as client:
             aof = client.info("persistence")["aof_enabled"] == 1
             policy = client.info("memory")["maxmemory_policy"]
-    except redis.RedisError as error:
+    except (redis.RedisError, ValueError) as error:
         return Finding("Redis keeps jobs", ok=False, detail=str(error), advice="See above.")
     return Finding(
         "Redis keeps jobs",
@@ -83,7 +87,7 @@ def _persistence(settings: Settings) -> Finding:
 def _s3(settings: Settings) -> Finding:
     try:
         Storage(settings, patient=False).ping()
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ValueError) as error:
         return Finding(
             "S3",
             ok=False,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from client.client import Impasto
 from client.terminal import (
@@ -101,7 +101,9 @@ def result(job_id: str, output: Path | None, as_json: bool, url: str) -> None:
 
 
 def _table(jobs: list[Job]) -> Table:
-    table = Table("Job", "Status", "Progress", "Preset", "Size", "Created", box=None)
+    table = Table(
+        Column("Job", no_wrap=True), "Status", "Progress", "Preset", "Size", "Created", box=None
+    )
     for job in jobs:
         progress = f"{job.progress.step}/{job.progress.total_steps}" if job.progress else ""
         if job.queue_position is not None:

@@ -16,6 +16,7 @@ from client.terminal import (
     write,
 )
 from shared.jobs import Priority
+from shared.parameters import field_names
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -55,6 +56,11 @@ def submit(
 ) -> None:
     """Send CONTENT to the service, to be painted in the style of STYLES."""
     params = parse_settings(settings)
+    if unknown := set(params) - set(field_names()):
+        raise click.BadParameter(
+            f"there is no parameter {', '.join(sorted(unknown))}; `impasto presets` lists them",
+            param_hint="--set",
+        )
     if preset is not None:
         params["preset"] = preset
     with Impasto(url) as impasto:

@@ -27,6 +27,6 @@ RUN python -c "import worker.app; from worker.engine import verify_weights; prin
 
 # `impasto worker` becomes Celery, which gives its job back to the queue on SIGTERM.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=30s --timeout=30s --start-period=90s --retries=5 \
     CMD ["python", "healthcheck.py"]
 CMD ["impasto", "worker"]

@@ -34,7 +34,12 @@ NOON = 1_767_268_800_000  # 2026-01-01T12:00Z, ms
         ("title", ["starry_night.jpg"], "Starry night"),
         ("title", ["content-clone"], "Content clone"),
         ("jobTitle", [{"metadata": {}}], "Untitled"),
-        ("jobTitle", [{"metadata": {"content_name": "Tübingen"}}], "Tübingen"),
+        ("jobTitle", [{"metadata": {"content_name": "Tübingen.jpg"}}], "Tübingen"),
+        (
+            "jobTitle",
+            [{"metadata": {"content_name": "sea.png", "style_names": ["a_b.jpg", "ink.png"]}}],
+            "Sea, after A b and Ink",
+        ),
     ],
 )
 def test_formats(format_page: Page, name: str, arguments: list[Any], expected: str) -> None:

@@ -36,6 +36,7 @@ def worker(device: str | None, gpus: str | None, name: str | None, log_level: st
     """
     settings = Settings()
     device = device or settings.device
+    name = name or settings.worker_name
     try:
         verify_weights(settings.weights)
         if gpus is None:
