@@ -11,7 +11,7 @@ from deploy.embedded.stack import Stack
 from shared.jobs import JobStatus
 from tests.e2e.test_a_job import SMALL, until
 
-LASTS_A_WHILE = {"size": 128, "steps": 400}
+LASTS_A_WHILE = {"size": 96, "steps": 200}
 
 
 def _worker_of(impasto: Impasto, job_id: str) -> int:
