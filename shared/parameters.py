@@ -18,6 +18,9 @@ MIN_SIZE_PX = 32
 MAX_SIZE_PX = 4096
 MAX_STEPS = 10_000
 
+# The default learning rate is for L-BFGS; Adam's steps are of another kind.
+ADAM_LEARNING_RATE = 0.03
+
 # The paper's names: convN_M is read before its ReLU, reluN_M after it.
 CONVS_PER_BLOCK = (2, 2, 4, 4, 4)
 CONV_NAMES = tuple(
@@ -75,7 +78,7 @@ class Parameters(_Strict):
     )
     content_weight: Weight = Field(1.0, description="Weight of the content loss.")
     style_weight: Weight = Field(
-        1.0, description="Weight of the style loss: how strongly to paint."
+        4.0, description="Weight of the style loss: how strongly to paint."
     )
     tv_weight: Weight = Field(0.0, description="Weight of the total variation: how smooth.")
     content_layers: LayerWeights = Field(
@@ -96,9 +99,13 @@ class Parameters(_Strict):
         True,
         description="Divide each layer's loss by its target's energy, so scales do not matter.",
     )
-    optimizer: Literal["adam", "lbfgs"] = Field("adam", description="Optimiser of the pixels.")
+    optimizer: Literal["adam", "lbfgs"] = Field("lbfgs", description="Optimiser of the pixels.")
     learning_rate: float = Field(
-        0.05, gt=0, le=10, description="Length of a step, in units of the [0, 1] pixel range."
+        1.0,
+        gt=0,
+        le=10,
+        description="Length of a step: for L-BFGS a share of the step that it proposes, for Adam"
+        f" ({ADAM_LEARNING_RATE} when not set) in units of the [0, 1] pixel range.",
     )
     betas: tuple[
         Annotated[float, Field(ge=0, lt=1)],
@@ -126,8 +133,12 @@ class Parameters(_Strict):
     def _apply_preset(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        preset = PRESETS.get(values.get("preset", "default"))
-        return values if preset is None else {**preset.values, **values}
+        name = values.get("preset", "default")
+        preset = PRESETS.get(name) if isinstance(name, str) else None
+        values = values if preset is None else {**preset.values, **values}
+        if values.get("optimizer") == "adam":
+            values = {"learning_rate": ADAM_LEARNING_RATE, **values}
+        return values
 
     @field_validator("betas", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ import click
 import torch
 
 from shared.settings import Settings
-from worker.engine import EngineError, resolve_device, verify_weights
+from worker.engine import EngineError, load_weights, resolve_device
 
 POLL_SECONDS = 0.5
 RESTART_SECONDS = 2.0
@@ -38,7 +38,7 @@ def worker(device: str | None, gpus: str | None, name: str | None, log_level: st
     device = device or settings.device
     name = name or settings.worker_name
     try:
-        verify_weights(settings.weights)
+        load_weights(settings.weights)  # of no use in this process, but only this shows all faults
         if gpus is None:
             resolve_device(device)
     except EngineError as error:

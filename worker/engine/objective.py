@@ -45,16 +45,19 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The objective at one picture. The values stay on the device until somebody reads them."""
+class LossValues:
+    """The losses at one picture, still on the device."""
 
-    gradient: Tensor  # (3, H, W)
     names: tuple[str, ...]
     values: Tensor  # one for each name
 
-    def losses(self) -> Losses:
-        """Read the values: waits for the device."""
-        return _losses(self.names, self.values)
+    def read(self) -> Losses:
+        """Wait for the device, and add the values up."""
+        values = dict(zip(self.names, self.values.tolist(), strict=True))
+        tv = values.pop("tv")
+        content = sum(value for name, value in values.items() if name.startswith("content/"))
+        style = sum(value for name, value in values.items() if name.startswith("style/"))
+        return Losses(content, style, tv, content + style + tv, values)
 
 
 class Objective:
@@ -67,8 +70,8 @@ class Objective:
         self._names = (*(f"{term.kind}/{term.layer}" for term in terms), "tv")
 
     @torch.no_grad()
-    def __call__(self, picture: Tensor) -> Evaluation:
-        """Value and gradient at `picture`, (3, H, W) in [0, 1]."""
+    def __call__(self, picture: Tensor) -> tuple[LossValues, Tensor]:
+        """Losses at `picture`, (3, H, W) in [0, 1], and the gradient of their sum, (3, H, W)."""
         features = self._network.forward(picture)
         values, backwards = self._evaluate(features)
 
@@ -83,14 +86,14 @@ class Objective:
             gradient.add_(tv_gradient, alpha=self._tv_weight)
         else:
             values.append(torch.zeros((), device=picture.device))
-        return Evaluation(gradient, self._names, torch.stack(values))
+        return LossValues(self._names, torch.stack(values)), gradient
 
     @torch.no_grad()
-    def losses(self, picture: Tensor) -> Losses:
-        """The values alone, without the way back."""
+    def losses(self, picture: Tensor) -> LossValues:
+        """The losses alone, without the way back."""
         values, _ = self._evaluate(self._network.forward(picture))
         values.append(self._tv_weight * total_variation(picture)[0])
-        return _losses(self._names, torch.stack(values))
+        return LossValues(self._names, torch.stack(values))
 
     def _evaluate(self, features: Features) -> tuple[list[Tensor], dict[str, list[Backward]]]:
         """Value of each term, and for each layer the ways back of its terms."""
@@ -165,11 +168,3 @@ def blend_grams(
 def _positive(layers: Mapping[str, float], weight: float) -> dict[str, float]:
     """The layers that count, each with its weight in the total."""
     return {layer: weight * share for layer, share in layers.items() if weight * share > 0}
-
-
-def _losses(names: Sequence[str], tensor: Tensor) -> Losses:
-    values = dict(zip(names, tensor.tolist(), strict=True))
-    tv = values.pop("tv")
-    content = sum(value for name, value in values.items() if name.startswith("content/"))
-    style = sum(value for name, value in values.items() if name.startswith("style/"))
-    return Losses(content, style, tv, content + style + tv, values)

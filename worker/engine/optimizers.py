@@ -80,6 +80,9 @@ class LBFGS:
 
     # A pair is kept if sᵀy > MIN_CURVATURE |s| |y|; else it would not leave H positive definite.
     MIN_CURVATURE = 1e-6
+    # Longest step, as the mean change of a value. With no line search, nothing else holds back the
+    # first steps, when the curvature is known from one pair only.
+    MAX_STEP = 0.01
 
     def __init__(self, iterate: Tensor, *, learning_rate: float, history_size: int) -> None:
         self.learning_rate = learning_rate
@@ -96,6 +99,7 @@ class LBFGS:
         """x ← x - lr H g; the first step, with nothing known yet, is -lr g min(1, 1/|g|₁)."""
         x, g = iterate.view(-1), gradient.view(-1)
         direction = self._direction(g) if self.steps else -g * (1 / g.abs().sum()).clamp_max(1)
+        direction *= (self.MAX_STEP / direction.abs().mean()).clamp_max(1)
         s, y = self.history[self.steps % self.history_size]
         s.copy_(x)
         x.add_(direction, alpha=self.learning_rate).clamp_(0, 1)
@@ -132,8 +136,8 @@ class LBFGS:
         right = d.unsqueeze(1) * p + self.gamma * (yy @ p - yg)
         u = torch.linalg.solve_triangular(r.T, right, upper=False)
         coefficients = torch.stack((-u, self.gamma * p), dim=1).roll(oldest, 0)
-        direction = coefficients.view(-1).float() @ history
-        return direction.sub_(self.gamma.float() * g)
+        direction = coefficients.view(-1).to(g.dtype) @ history
+        return direction.sub_(self.gamma.to(g.dtype) * g)
 
     def state_dict(self) -> State:
         """The used part of the history and its products."""

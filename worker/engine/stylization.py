@@ -24,7 +24,7 @@ from shared.parameters import Parameters
 from worker.engine.average import Average
 from worker.engine.errors import Diverged, InvalidInput, StateError
 from worker.engine.hardware import PRECISIONS
-from worker.engine.objective import Evaluation, Losses, Objective, build_objective
+from worker.engine.objective import Losses, LossValues, Objective, build_objective
 from worker.engine.optimizers import Optimizer, build_optimizer
 from worker.engine.pyramid import noise, plan_levels, resample, resize
 from worker.engine.vgg import VGG19
@@ -40,7 +40,7 @@ class Progress:
     levels: int
     width_px: int
     height_px: int
-    _evaluation: Evaluation
+    _losses: LossValues
 
     def losses(self) -> Losses:
         """The losses that this step started from. The only thing here that waits for the device.
@@ -48,7 +48,7 @@ class Progress:
         Raises:
             Diverged: a loss is infinite or not a number.
         """
-        return _checked(self._evaluation.losses(), self.step)
+        return _checked(self._losses.read(), self.step)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,8 @@ class Stylization:
             Diverged: a loss is infinite or not a number.
         """
         picture = _to_bytes(self._stage.delivered()).float() / 255
-        return _checked(self._objective(self._stage.index, "float32").losses(picture), self.step)
+        losses = self._objective(self._stage.index, "float32").losses(picture)
+        return _checked(losses.read(), self.step)
 
     @property
     def provenance(self) -> Provenance:
@@ -186,8 +187,8 @@ class Stylization:
         stage = self._stage
         if stage.objective is None:
             stage.objective = self._objective(index, self._precision)
-        evaluation = stage.objective(stage.iterate)
-        stage.optimizer.step(stage.iterate, evaluation.gradient)
+        losses, gradient = stage.objective(stage.iterate)
+        stage.optimizer.step(stage.iterate, gradient)
         stage.average.update(stage.iterate)
         self.step += 1
         progress = Progress(
@@ -197,7 +198,7 @@ class Stylization:
             levels=len(self.levels),
             width_px=self.levels[index].width,
             height_px=self.levels[index].height,
-            _evaluation=evaluation,
+            _losses=losses,
         )
         if self.step == self.total_steps:
             self._check_end(progress)

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from tests.worker.engine.conftest import cosine, relative_error
 from torch import Tensor
 
+from tests.worker.engine.conftest import cosine, relative_error
 from worker.engine.losses import ContentLoss, StyleLoss, gram_matrix, total_variation
 
 POSITIONS, CHANNELS = 70, 24

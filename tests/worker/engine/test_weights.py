@@ -122,7 +122,7 @@ def test_torchvision_without_a_way_out_names_the_other_choices(
 
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(WeightsError, match="no way out.*'oxford-q8' or the path"):
+    with pytest.raises(WeightsError, match=r"no way out.*'oxford-q8' or the path"):
         verify_weights("torchvision")
 
 
@@ -132,7 +132,7 @@ def test_a_damaged_file_in_torchs_cache_is_noticed(
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "vgg19-dcbb9e9d.pth").write_bytes(b"half a file")
-    with pytest.raises(WeightsError, match="damaged.*delete it"):
+    with pytest.raises(WeightsError, match=r"damaged.*delete it"):
         verify_weights("torchvision")
 
 
