@@ -8,16 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
-from client.client import Impasto, default_url
+from client.client import default_url
 from client.errors import ClientError, ServiceUnreachable
 from shared.jobs import Job, JobStatus
 
@@ -96,49 +88,6 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
                 raise click.BadParameter(f"{parent!r} has a value already", param_hint="--set")
         target[name] = value
     return parameters
-
-
-def follow(impasto: Impasto, job_id: str) -> Job:
-    """Show a job's progress until it has ended."""
-    with Progress(
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[losses]}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[eta]}"),
-        console=stderr,
-        transient=False,
-    ) as bar:
-        task = bar.add_task("queued", total=None, losses="", eta="")
-        for job in impasto.follow(job_id):
-            _show(bar, task, job)
-    return job
-
-
-def _show(bar: Progress, task: TaskID, job: Job) -> None:
-    text: str = job.status
-    if job.queue_position:
-        text = f"queued behind {job.queue_position}"
-    progress = job.progress
-    if progress is None:
-        bar.update(task, description=text)
-        return
-    losses = ""
-    if progress.losses:
-        losses = f"content {progress.losses.content:.3g}  style {progress.losses.style:.3g}"
-    eta = ""
-    if progress.eta_seconds is not None and job.status == JobStatus.RUNNING:
-        eta = f"{progress.eta_seconds:.0f} s left"
-    size = f"{progress.width_px}x{progress.height_px}"
-    bar.update(
-        task,
-        description=f"{text} {size}",
-        completed=progress.step,
-        total=progress.total_steps,
-        losses=losses,
-        eta=eta,
-    )
 
 
 def end(job: Job) -> None:

@@ -5,8 +5,11 @@ device, and the parent stays able to answer pings and signals while the child is
 """
 
 import multiprocessing
+import os
+import signal
 from typing import Any
 
+import structlog
 from celery import Celery, Task
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
 from celery.utils.nodenames import gethostname
@@ -17,6 +20,7 @@ from shared.settings import Settings
 from worker.node import Node
 from worker.task import run_job
 
+log = structlog.get_logger(__name__)
 settings = Settings()
 configure_logs(settings)
 app = Celery("impasto")
@@ -35,7 +39,12 @@ def _on_shutting_down(**_: Any) -> None:
 @worker_process_init.connect
 def _on_process_init(**_: Any) -> None:
     global node
-    node = Node.start(app, settings.worker_name or gethostname(), settings)
+    try:
+        node = Node.start(app, settings.worker_name or gethostname(), settings)
+    except Exception as error:
+        # Celery would go on, and take messages that nobody here can serve.
+        log.error("the worker cannot start", error=str(error) or repr(error))
+        os.kill(os.getppid(), signal.SIGQUIT)
 
 
 @worker_process_shutdown.connect

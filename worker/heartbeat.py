@@ -1,11 +1,10 @@
-"""A thread that announces this worker, keeps the lease of its job, and looks after lost jobs."""
+"""Threads that announce this worker, keep the lease of its job, and look after lost jobs."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
-from redis.exceptions import RedisError
 
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
@@ -37,21 +36,26 @@ class Heartbeat:
         self._worker = worker
         self._records = records
         self._registry = registry
-        self._reconciler = reconciler
         self._seconds = settings.heartbeat_seconds
         self._hold: Hold | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        # Apart, so that a broker that is slow to answer does not cost a job its lease.
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(work,), name=work.__name__, daemon=True)
+            for work in (self._beat, reconciler.run_if_due)
+        ]
 
     def start(self) -> None:
         """Announce the worker and begin to beat."""
         self._announce()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Withdraw the worker."""
         self._stopping.set()
-        self._thread.join(timeout=1)
+        for thread in self._threads:
+            thread.join(timeout=1)
         self._registry.withdraw(self._worker.name)
 
     @contextmanager
@@ -65,11 +69,11 @@ class Heartbeat:
             self._hold = None
             self._announce()
 
-    def _run(self) -> None:
+    def _repeat(self, work: Callable[[], None]) -> None:
         while not self._stopping.wait(self._seconds):
             try:
-                self._beat()
-            except RedisError as error:
+                work()
+            except Exception as error:  # a heart that stops would cost every job its lease
                 log.warning("heartbeat missed", error=repr(error))
 
     def _beat(self) -> None:
@@ -77,7 +81,6 @@ class Heartbeat:
         if hold is not None and not self._records.renew(hold.lease) and self._hold is hold:
             hold.lost.set()
         self._announce()
-        self._reconciler.run_if_due()
 
     def _announce(self) -> None:
         hold = self._hold

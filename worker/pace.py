@@ -1,4 +1,4 @@
-"""How fast a run goes, and when it will be done."""
+"""How fast a run goes, when it will be done, and when to speak of it."""
 
 import time
 from collections.abc import Sequence
@@ -48,6 +48,22 @@ class Pace:
             remaining = min(level.steps, max(0, end - self._steps_done))
             work += remaining * _pixels(level)
         return work * seconds_per_pixel
+
+
+class Interval:
+    """Says whether enough time has passed since it last said so."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = time.monotonic()
+
+    def is_due(self) -> bool:
+        """True at most once in every interval, the first time at once."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
 
 
 def _pixels(level: Level) -> int:

@@ -14,8 +14,9 @@ from shared.storage import Storage, input_key, manifest_key, result_key
 from worker.engine import Progress, Stylization
 from worker.manifest import build_manifest
 from worker.node import Node
+from worker.pace import Interval
 from worker.pictures import to_image, to_tensor
-from worker.reports import Interval, Reporter
+from worker.reports import Reporter
 
 WISHES_INTERVAL_SECONDS = 0.1
 

@@ -1,7 +1,6 @@
 """What a running job tells: progress into Celery's task state, previews to S3."""
 
 import io
-import time
 from collections.abc import Callable
 
 import structlog
@@ -12,7 +11,7 @@ from shared.jobs import Progress as JobProgress
 from shared.settings import Settings
 from shared.storage import STORAGE_ERRORS, Storage, preview_key
 from worker.engine import Progress, Stylization
-from worker.pace import Pace
+from worker.pace import Interval, Pace
 from worker.pictures import to_image
 
 PREVIEW_QUALITY = 80
@@ -76,19 +75,3 @@ class Reporter:
             # A preview is worth no job; the result is retried.
             log.warning("preview not stored", error=repr(error))
         self._previews += 1
-
-
-class Interval:
-    """Says whether enough time has passed since it last said so."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._next = time.monotonic()
-
-    def is_due(self) -> bool:
-        """True at most once in every interval, the first time at once."""
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + self._seconds
-        return True

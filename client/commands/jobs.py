@@ -6,9 +6,9 @@ import click
 from rich.table import Column, Table
 
 from client.client import Impasto
+from client.following import follow
 from client.terminal import (
     end,
-    follow,
     json_option,
     print_json,
     speaks_to_service,
@@ -34,7 +34,7 @@ def status(job_id: str, following: bool, as_json: bool, url: str) -> None:
     else:
         stdout.print(_table([job]))
         if job.error:
-            stdout.print(f"{job.error.code}: {job.error.message}")
+            stdout.print(f"{job.error.code}: {job.error.message}", markup=False)
     if following:
         end(job)
 
@@ -43,7 +43,7 @@ def status(job_id: str, following: bool, as_json: bool, url: str) -> None:
 @click.option(
     "--status",
     "statuses",
-    type=click.Choice([*JobStatus]),
+    type=click.Choice([status.value for status in JobStatus]),
     multiple=True,
     help="Only these. Can be repeated.",
 )
@@ -51,10 +51,10 @@ def status(job_id: str, following: bool, as_json: bool, url: str) -> None:
 @json_option
 @url_option
 @speaks_to_service
-def jobs(statuses: tuple[JobStatus, ...], limit: int, as_json: bool, url: str) -> None:
+def jobs(statuses: tuple[str, ...], limit: int, as_json: bool, url: str) -> None:
     """List the last jobs, newest first."""
     with Impasto(url) as impasto:
-        page = impasto.jobs(statuses, limit)
+        page = impasto.jobs(map(JobStatus, statuses), limit)
     if as_json:
         print_json(page.model_dump(mode="json"))
     else:

@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from client.client import Impasto
+from client.following import follow
 from client.terminal import (
     end,
-    follow,
     json_option,
     parse_settings,
     print_json,
@@ -32,7 +32,12 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
     metavar="KEY=VALUE",
     help="Any parameter, e.g. --set size=768 --set pyramid.min_size=64. Can be repeated.",
 )
-@click.option("--priority", type=click.Choice([*Priority]), default=Priority.NORMAL)
+@click.option(
+    "--priority",
+    type=click.Choice([priority.value for priority in Priority]),
+    default=Priority.NORMAL.value,
+    show_default=True,
+)
 @click.option("--follow", "following", is_flag=True, help="Show the progress until the end.")
 @click.option(
     "-o",
@@ -48,7 +53,7 @@ def submit(
     styles: tuple[Path, ...],
     preset: str | None,
     settings: tuple[str, ...],
-    priority: Priority,
+    priority: str,
     following: bool,
     output: Path | None,
     as_json: bool,

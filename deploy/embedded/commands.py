@@ -14,7 +14,8 @@ import click
 
 from client.client import Impasto
 from client.errors import ClientError
-from client.terminal import Failure, end, follow, stderr
+from client.following import follow
+from client.terminal import Failure, end, stderr
 from deploy.embedded.data import DataFolder
 from deploy.embedded.process import StartError
 from deploy.embedded.stack import Stack

@@ -11,12 +11,14 @@ class DataFolder:
     """A folder under an exclusive lock. The lock goes when this process does, however it ends."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `StartError` when another stack uses the folder."""
-        path.mkdir(parents=True, exist_ok=True)
+        """Raises `StartError` when another stack uses the folder, or it cannot be written."""
         self.path = path
         self.logs = path / "logs"
-        self.logs.mkdir(exist_ok=True)
-        self._lock = (path / "lock").open("w")
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            self._lock = (path / "lock").open("w")
+        except OSError as error:
+            raise StartError(f"cannot use the folder {path}: {error.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -115,5 +115,8 @@ class Stack:
             return False
 
     def _workers_are_up(self) -> bool:
-        workers = httpx.get(f"{self.url}/v1/workers", timeout=5).json()["workers"]
-        return len(workers) >= self._worker_count
+        try:
+            answer = httpx.get(f"{self.url}/v1/workers", timeout=5)
+        except httpx.TransportError:
+            return False
+        return answer.is_success and len(answer.json()["workers"]) >= self._worker_count

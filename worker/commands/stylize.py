@@ -12,9 +12,8 @@ from typing import Any
 
 import click
 from pydantic import ValidationError
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
+from client.bar import PaintingBar
 from client.terminal import Failure, parse_settings, stderr
 from shared.errors import ImpastoError
 from shared.images import CONTENT_TYPES, decode_image, encode_image
@@ -23,7 +22,7 @@ from shared.parameters import Parameters, field_names
 from shared.presets import PRESETS
 from worker.engine import VGG19, EngineError, Losses, Stylization, load_weights
 from worker.manifest import build_manifest
-from worker.pace import Pace
+from worker.pace import Interval, Pace
 from worker.pictures import to_image, to_tensor
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -186,30 +185,18 @@ def _failures() -> Iterator[None]:
 def _paint(run: Stylization, *, show: bool) -> None:
     """Run to the end, with a bar on stderr if `show`."""
     pace = Pace(run.levels)
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[losses]}"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[eta]}"),
-    )
-    with Bar(*columns, console=stderr, disable=not show) as bar:
-        task = bar.add_task("preparing", total=run.total_steps, losses="", eta="")
-        shown = 0.0
+    due = Interval(BAR_INTERVAL_SECONDS)
+    with PaintingBar("preparing", shown=show) as bar:
         for progress in run:
             pace.step(progress.level)
-            is_last = progress.step == run.total_steps
-            if not show or (time.monotonic() - shown < BAR_INTERVAL_SECONDS and not is_last):
+            if not show or not (due.is_due() or progress.step == run.total_steps):
                 continue
-            shown = time.monotonic()
-            losses = progress.losses()
-            bar.update(
-                task,
-                description=f"painting {progress.width_px}x{progress.height_px}",
-                completed=progress.step,
-                losses=f"content {losses.content:.3g}  style {losses.style:.3g}",
-                eta=f"{pace.eta_seconds:.0f} s left" if pace.eta_seconds else "",
+            bar.step(
+                f"painting {progress.width_px}x{progress.height_px}",
+                progress.step,
+                run.total_steps,
+                progress.losses(),
+                pace.eta_seconds,
             )
 
 
