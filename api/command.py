@@ -4,9 +4,13 @@ import ipaddress
 from typing import Any
 
 import click
+from flask import Response
 from gunicorn.app.base import BaseApplication
+from gunicorn.http.errors import ParseException
 
 from api.app import create_app
+from api.problems import problem_response
+from shared.errors import InvalidRequest
 from shared.settings import Settings
 
 REQUEST_TIMEOUT_SECONDS = 60
@@ -27,7 +31,9 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Any:
         """Make the application, in the process that serves it."""
-        return create_app(self._settings)
+        app = create_app(self._settings)
+        app.register_error_handler(ParseException, _malformed_body)
+        return app
 
 
 @click.command()
@@ -60,6 +66,11 @@ def gunicorn_options(settings: Settings, bind: str) -> dict[str, Any]:
         "loglevel": "warning",
         "control_socket_disable": True,  # one path in the home folder for all servers of a user
     }
+
+
+def _malformed_body(error: ParseException) -> Response:
+    """gunicorn finds a chunked body malformed only while the application reads it."""
+    return problem_response(InvalidRequest(f"the body is not as HTTP has it: {error}"))
 
 
 def _is_loopback(host: str) -> bool:

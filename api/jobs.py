@@ -1,7 +1,7 @@
 """The routes under `/v1/jobs`."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from flask import Response, make_response, redirect, request, url_for
@@ -11,26 +11,18 @@ from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from redis.exceptions import RedisError
 
-from api.problems import Problem
+from api.problems import problems
 from api.services import Services, services
 from api.uploads import read_upload
 from api.views import present
 from shared.errors import Conflict, NotFound, Unavailable
 from shared.jobs import Inputs, Job, JobList, JobRecord, JobStatus, StoredOutput
+from shared.settings import Settings
 from shared.storage import ObjectMissing, preview_key
 
 POLL_AFTER_SECONDS = 1
 PREVIEW_TYPE = "image/jpeg"
 log = structlog.get_logger(__name__)
-
-
-def problems(*statuses: int) -> dict[Any, Any]:
-    """Error responses of a route, for the OpenAPI document."""
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    return {
-        str(status): {"content": {"application/problem+json": {"schema": schema}}}
-        for status in statuses
-    }
 
 
 blueprint = APIBlueprint(
@@ -83,13 +75,15 @@ def create_job(raw: Upload) -> Response:
     """Accept a job: check the images and parameters, store them, wake a worker."""
     service = services()
     upload = read_upload(raw, service.settings)
+    if service.records.queue_is_full():  # before the images are stored
+        raise _queue_full(service.settings)
     inputs = Inputs(
         content=service.storage.put_input(upload.content),
         styles=[service.storage.put_input(style) for style in upload.styles],
     )
     job_id = service.records.create(upload.params, upload.metadata, inputs, upload.priority)
     if job_id is None:
-        raise Unavailable(f"the queue is full: {service.settings.max_queued_jobs:,} jobs wait")
+        raise _queue_full(service.settings)
     try:
         service.publisher.publish(job_id, upload.priority)
     except (OperationalError, RedisError, OSError) as error:
@@ -138,7 +132,7 @@ def cancel_job(path: JobPath) -> Response:
     responses={
         "200": {"content": {"image/*": {}}},
         "303": {"description": "Where the picture lies"},
-        **problems(404, 409),
+        **problems(404, 409, 422),
     },
 )
 def get_result(path: JobPath, query: ResultQuery) -> Response:
@@ -207,6 +201,10 @@ def _known_id(job_id: str) -> str:
 
 def _no_job(job_id: str) -> NotFound:
     return NotFound(f"there is no job {job_id[:64]!r}")
+
+
+def _queue_full(settings: Settings) -> Unavailable:
+    return Unavailable(f"the queue is full: {settings.max_queued_jobs:,} jobs wait")
 
 
 def _output(record: JobRecord) -> StoredOutput:

@@ -11,10 +11,22 @@ from pydantic import BaseModel, Field, ValidationError
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
-from shared.errors import Fault, ImpastoError, InvalidInput, Unavailable
+from shared.errors import (
+    Fault,
+    ImpastoError,
+    InvalidInput,
+    InvalidRequest,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    UnsupportedMedia,
+)
+from shared.storage import ObjectMissing
 
 RETRY_AFTER_SECONDS = 2
 RETRY_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+# What Flask and Werkzeug refuse by themselves gets the code that it has when we do.
+OURS = {error.status: error for error in (InvalidRequest, NotFound, TooLarge, UnsupportedMedia)}
 log = structlog.get_logger(__name__)
 
 
@@ -35,6 +47,15 @@ class Problem(BaseModel):
     instance: str
     code: str = Field(description="Stable; branch on this one.")
     errors: list[ProblemFault] = []
+
+
+def problems(*statuses: int) -> dict[Any, Any]:
+    """Error responses of a route, for the OpenAPI document."""
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {
+        str(status): {"content": {"application/problem+json": {"schema": schema}}}
+        for status in statuses
+    }
 
 
 def problem_response(error: ImpastoError) -> Response:
@@ -59,6 +80,10 @@ def register(app: Flask) -> None:
     def known(error: ImpastoError) -> Response:
         return problem_response(error)
 
+    @app.errorhandler(ObjectMissing)
+    def missing(_: ObjectMissing) -> Response:
+        return problem_response(NotFound("the file is not in the object storage any more"))
+
     @app.errorhandler(RedisError)
     @app.errorhandler(OperationalError)
     @app.errorhandler(BotoCoreError)
@@ -73,8 +98,11 @@ def register(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
         status = HTTPStatus(error.code or 500)
-        code = status.phrase.lower().replace(" ", "_").replace("-", "_")
-        response = _respond(status, status.phrase, error.description or status.phrase, code)
+        ours = OURS.get(status)
+        # The phrases of some statuses differ between versions of Python; our codes do not.
+        title = ours.title if ours else status.phrase
+        code = ours.code if ours else status.phrase.lower().replace(" ", "_")
+        response = _respond(status, title, error.description or title, code)
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value

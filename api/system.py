@@ -8,6 +8,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
+from api.problems import problems
 from api.services import services
 from shared.parameters import Parameters
 from shared.presets import PRESETS
@@ -64,7 +65,7 @@ def list_presets() -> Response:
     return _json(PresetList(presets=views, parameters_schema=Parameters.model_json_schema()))
 
 
-@blueprint.get("/v1/workers", responses={"200": WorkerList})
+@blueprint.get("/v1/workers", responses={"200": WorkerList, **problems(503)})
 def list_workers() -> Response:
     """List the workers that are up."""
     return _json(WorkerList(workers=services().workers.up()))

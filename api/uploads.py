@@ -1,6 +1,7 @@
 """Reading `POST /v1/jobs`: multipart in, checked images and parameters out, or an error."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -27,6 +28,7 @@ FILE_FIELDS = frozenset({"content", "style"})
 TEXT_FIELDS = frozenset({"params", "metadata", "priority"})
 MAX_TEXT_BYTES = 64 * 1024
 MAX_JSON_DEPTH = 16
+REPLACEMENT = "\ufffd"  # what Werkzeug puts where a field is not UTF-8; JSON can escape a real one
 
 # What the OpenAPI document says of the request body.
 UPLOAD_SCHEMA: dict[str, Any] = {
@@ -160,13 +162,12 @@ def _priority(text: str) -> Priority:
 
 
 def _json_object(text: str, field: str) -> dict[str, Any]:
+    if REPLACEMENT in text:
+        raise InvalidRequest(f"{field}: not valid UTF-8")
     try:
-        text.encode()
         value = json.loads(
             text, parse_constant=_no_constant(field), object_pairs_hook=_unique_keys(field)
         )
-    except UnicodeEncodeError:
-        raise InvalidRequest(f"{field}: not valid UTF-8") from None
     except RecursionError:
         raise InvalidRequest(f"{field}: nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -184,6 +185,8 @@ def _check_json(value: Any, field: str, depth: int = 1) -> None:
         raise InvalidRequest(f"{field}: nested deeper than {MAX_JSON_DEPTH} levels")
     if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
         raise _wrong(field, "a lone surrogate is not a character")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _wrong(field, "a number is too large")
     if isinstance(value, dict):
         for key, item in value.items():
             _check_json(key, field, depth)

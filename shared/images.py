@@ -1,16 +1,22 @@
 """Reading and writing pictures. Every input is hostile until it is decoded within the limits."""
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from shared.errors import InvalidImage, UnsupportedMedia
 from shared.parameters import Output
 
 READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+# A progressive JPEG has about ten. Each costs a pass over all pixels, and may be a few bytes long.
+MAX_JPEG_SCANS = 100
+START_OF_SCAN = b"\xff\xda"
+TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 322, 323
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ def decode_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Ima
             warnings.filterwarnings("ignore", category=UserWarning)  # corrupt EXIF and the like
             with Image.open(io.BytesIO(data), formats=READABLE_FORMATS) as image:
                 _check_limits(image, limits)
+                _check_structure(image, data, limits)
                 image.load()
                 return _to_rgb(_upright(image))
     except UnidentifiedImageError:
@@ -82,8 +89,32 @@ def _check_limits(image: Image.Image, limits: ImageLimits) -> None:
         raise InvalidImage(
             f"the image is {shape}: its sides may differ by a factor of {limits.max_aspect_ratio:g}"
         )
-    if getattr(image, "n_frames", 1) > 1:
+
+
+def _check_structure(image: Image.Image, data: bytes, limits: ImageLimits) -> None:
+    """Refuse what would cost far more to decode than its size says."""
+    if image.mode == "F":
+        raise InvalidImage("the image has floating-point pixels: send one of 8 or 16 bits")
+    if image.format in ("JPEG", "MPO") and data.count(START_OF_SCAN) > MAX_JPEG_SCANS:
+        raise InvalidImage(f"the image has more than {MAX_JPEG_SCANS} scans")
+    if isinstance(image, TiffImageFile):
+        tile = (int(image.tag_v2.get(tag, 0)) for tag in (TIFF_TILE_WIDTH, TIFF_TILE_LENGTH))
+        if math.prod(tile) > limits.max_pixels:
+            raise InvalidImage("the tiles of the image are larger than the image may be")
+    if _has_more_frames(image):
         raise InvalidImage("the image is animated or has several pages: send a single picture")
+
+
+def _has_more_frames(image: Image.Image) -> bool:
+    if image.format == "MPO":  # a phone's JPEG, with a depth or gain map behind the picture
+        return False
+    if not isinstance(image, TiffImageFile):
+        return getattr(image, "n_frames", 1) > 1
+    try:
+        image.seek(1)  # n_frames would follow the whole chain of pages, which may take minutes
+    except EOFError:
+        return False
+    return True
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -116,6 +116,10 @@ class JobRecords:
         )
         return job_id if created else None
 
+    def queue_is_full(self) -> bool:
+        """Whether `create` would take no job now."""
+        return int(self._redis.zcard(QUEUE)) >= self._settings.max_queued_jobs
+
     def get(self, job_id: str) -> tuple[JobRecord, int | None] | None:
         """The record and, while it is queued, the number of jobs before it; one round trip."""
         found = self._get_many([job_id])

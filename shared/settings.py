@@ -60,7 +60,10 @@ class Settings(BaseSettings):
         25 * 2**20, ge=1, description="Largest image file that is taken, bytes."
     )
     max_image_pixels: int = Field(
-        50_000_000, ge=1, description="Most pixels of an image that is taken."
+        50_000_000,
+        ge=1,
+        le=89_478_485,  # beyond it Pillow takes every image for a bomb
+        description="Most pixels of an image that is taken.",
     )
     max_styles: int = Field(8, ge=1, le=64, description="Most style images of one job.")
     max_size_px: int = Field(2048, ge=32, description="Largest long side of a result, px.")

@@ -1,9 +1,13 @@
 """Registrations of workers in Redis. One that is not renewed vanishes, so what is listed is up."""
 
-from pydantic import BaseModel, ConfigDict, Field
-from redis import Redis
+from typing import TYPE_CHECKING
 
-from shared.settings import Settings
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:  # clients know workers too, and have no Redis
+    from redis import Redis
+
+    from shared.settings import Settings
 
 WORKERS = "impasto:workers"  # sorted by when the registration runs out
 
@@ -34,7 +38,7 @@ class WorkerList(BaseModel):
 class WorkerRegistry:
     """Announces a worker and lists those that are up."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: "Redis", settings: "Settings") -> None:
         self._redis = redis
         # Two heartbeats may be missed.
         self._seconds_to_live = 3 * settings.heartbeat_seconds
@@ -42,12 +46,12 @@ class WorkerRegistry:
     def announce(self, worker: Worker) -> None:
         """Say that the worker is up and what it does."""
         seconds, microseconds = self._redis.time()
-        expires_at = seconds + microseconds / 1e6 + self._seconds_to_live
+        now = seconds + microseconds / 1e6
         with self._redis.pipeline() as pipe:
             key = _key(worker.name)
             pipe.set(key, worker.model_dump_json(), px=int(self._seconds_to_live * 1000))
-            pipe.zadd(WORKERS, {worker.name: expires_at})
-            pipe.zremrangebyscore(WORKERS, "-inf", seconds)
+            pipe.zadd(WORKERS, {worker.name: now + self._seconds_to_live})
+            pipe.zremrangebyscore(WORKERS, "-inf", now)
             pipe.execute()
 
     def withdraw(self, name: str) -> None:

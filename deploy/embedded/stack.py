@@ -63,6 +63,10 @@ class Stack:
                 process.start()
 
     def _start(self) -> None:
+        # We listen, and the API inherits the socket: nobody can take the port in between.
+        listener = self._stop.enter_context(listen(self._port))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
         self._report("Starting Redis (Valkey) and S3 (SeaweedFS)")
         self.environment = dict(os.environ)
         for start, folder in [(start_valkey, "valkey"), (start_seaweedfs, "seaweedfs")]:
@@ -79,9 +83,6 @@ class Stack:
             )
             self.workers.append(worker)
 
-        # We listen, and the API inherits the socket: nobody can take the port in between.
-        listener = self._stop.enter_context(listen(self._port))
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._report(f"Starting the API at {self.url}")
         descriptor = listener.fileno()
         api = self._spawn("api", ["api", "--fd", str(descriptor)], {}, descriptors=(descriptor,))

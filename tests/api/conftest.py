@@ -1,0 +1,119 @@
+"""The API on real servers, without workers."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.test import TestResponse
+
+from api.app import create_app
+from shared.jobs import StoredOutput
+from shared.records import JobRecords, Lease
+from shared.settings import Settings
+from shared.storage import Storage, manifest_key, result_key
+from tests.conftest import picture_bytes
+
+CONTENT = picture_bytes("content", 48, 32)
+STYLE = picture_bytes("style", 32, 48)
+Change = Callable[..., Settings]
+
+
+@pytest.fixture
+def change(settings: Settings) -> Change:
+    """The settings with some of them changed."""
+    return lambda **values: Settings(**{**dict(settings), **values}, _env_file=None)
+
+
+@pytest.fixture
+def valkey(settings: Settings) -> Iterator[redis.Redis]:
+    """The server's client; the server is empty."""
+    url = settings.redis_url.get_secret_value()
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def records(valkey: redis.Redis, settings: Settings) -> JobRecords:
+    return JobRecords(valkey, settings)
+
+
+@pytest.fixture(scope="session")
+def storage(settings: Settings) -> Storage:
+    return Storage(settings)
+
+
+@pytest.fixture(scope="session")
+def application(settings: Settings) -> Any:
+    return create_app(settings)
+
+
+@pytest.fixture
+def api(application: Any, valkey: redis.Redis) -> FlaskClient:
+    return application.test_client()
+
+
+def form(*parts: tuple[str, Any], **fields: Any) -> dict[str, Any]:
+    """Arguments of a multipart POST; pictures by default, `content=None` leaves one out."""
+    files = {"content": CONTENT, "style": STYLE} | fields
+    data = MultiDict([(name, value) for name, value in files.items() if value is not None])
+    for name, value in parts:
+        data.add(name, value)
+    body = MultiDict()
+    for name, value in data.items(multi=True):
+        is_file = isinstance(value, bytes)
+        body.add(name, FileStorage(io.BytesIO(value), filename=f"{name}.png") if is_file else value)
+    return {"data": body, "content_type": "multipart/form-data"}
+
+
+def post(api: FlaskClient, *parts: tuple[str, Any], **fields: Any) -> TestResponse:
+    return api.post("/v1/jobs", **form(*parts, **fields))
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What requests leave behind: objects in S3 and keys in Redis."""
+
+    storage: Storage
+    valkey: redis.Redis
+
+    def all(self) -> tuple[frozenset[str], frozenset[str]]:
+        pages = self.storage._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.storage._bucket
+        )
+        objects = {item["Key"] for page in pages for item in page.get("Contents", [])}
+        return frozenset(objects), frozenset(self.valkey.keys("*"))
+
+
+@pytest.fixture
+def traces(storage: Storage, valkey: redis.Redis) -> Traces:
+    return Traces(storage, valkey)
+
+
+@pytest.fixture
+def paint(records: JobRecords, storage: Storage) -> Callable[[str], StoredOutput]:
+    """Does what a worker does, with a picture that is there already."""
+
+    def finish(job_id: str) -> StoredOutput:
+        lease = records.claim(job_id, "painter")
+        assert isinstance(lease, Lease)
+        output = StoredOutput(
+            content_type="image/png",
+            width_px=48,
+            height_px=32,
+            size_bytes=len(CONTENT),
+            sha256="ab" * 32,
+            result_key=result_key(job_id, lease.fence, "png"),
+            manifest_key=manifest_key(job_id, lease.fence),
+        )
+        storage.put(output.result_key, CONTENT, "image/png")
+        storage.put(output.manifest_key, b'{"weights": "oxford-q8"}', "application/json")
+        assert records.succeed(lease, output)
+        return output
+
+    return finish

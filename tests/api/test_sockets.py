@@ -1,0 +1,161 @@
+"""The API under its production server, and clients that speak HTTP badly on raw sockets."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.problems import Problem
+from shared.settings import Settings
+from tests.api.conftest import CONTENT, STYLE, Traces
+from tests.conftest import picture_bytes
+
+Address = tuple[str, int]
+POST = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+PART = b'--b\r\nContent-Disposition: form-data; name="content"; filename="x"\r\n\r\n'
+MAX_REQUEST_BYTES = 200_000
+
+
+@pytest.fixture(scope="module")
+def address(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """Where `impasto api` listens."""
+    secret = settings.s3_secret_access_key
+    assert secret is not None
+    environment = {
+        "IMPASTO_REDIS_URL": settings.redis_url.get_secret_value(),
+        "IMPASTO_S3_ENDPOINT_URL": str(settings.s3_endpoint_url),
+        "IMPASTO_S3_ACCESS_KEY_ID": str(settings.s3_access_key_id),
+        "IMPASTO_S3_SECRET_ACCESS_KEY": secret.get_secret_value(),
+        "IMPASTO_MAX_REQUEST_BYTES": str(MAX_REQUEST_BYTES),
+    }
+    log: Path = tmp_path_factory.mktemp("api") / "log"
+    with socket.create_server(("127.0.0.1", 0)) as listener, log.open("w") as output:
+        command = [sys.executable, "-m", "client.cli", "api", "--fd", str(listener.fileno())]
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=output,
+            pass_fds=[listener.fileno()],
+        )
+        address: Address = listener.getsockname()
+        try:
+            deadline = time.monotonic() + 30
+            while "200" not in ask(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 10):
+                assert time.monotonic() < deadline, log.read_text()
+            yield address
+            # Whatever was sent, the process that answered is the one that was started.
+            assert process.poll() is None
+        finally:
+            process.terminate()
+            process.wait(20)
+    assert "Traceback" not in log.read_text()
+
+
+def ask(address: Address, data: bytes, seconds: float = 5.0) -> str:
+    """All that comes back until the server closes or has nothing more to say."""
+    with socket.create_connection(address, timeout=seconds) as connection:
+        try:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the server has heard enough
+        received = b""
+        try:
+            while chunk := connection.recv(65536):
+                received += chunk
+        except OSError:
+            pass
+    return received.decode(errors="replace")
+
+
+def status(answer: str) -> int:
+    return int(answer.split(" ", 2)[1])
+
+
+def chunked(body: bytes, size: int = 50_000) -> bytes:
+    parts = [body[i : i + size] for i in range(0, len(body), size)]
+    framed = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    return b"Transfer-Encoding: chunked\r\n\r\n" + framed + b"0\r\n\r\n"
+
+
+def sized(body: bytes) -> bytes:
+    return b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+FORM = PART + CONTENT + b"\r\n" + PART.replace(b"content", b"style") + STYLE + b"\r\n--b--\r\n"
+REFUSED: dict[str, tuple[bytes, set[int]]] = {
+    "a body over the limit, by its length": (POST + sized(PART + bytes(300_000)), {413}),
+    "a body over the limit, in chunks": (POST + chunked(PART + bytes(300_000)), {413}),
+    "a length beyond all limits": (POST + b"Content-Length: 99999999999999\r\n\r\n", {413}),
+    "chunks that are none": (POST + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nab\r\n", {400}),
+    "a chunk cut off": (POST + b"Transfer-Encoding: chunked\r\n\r\nff\r\nab", {400}),
+    "a body cut off": (POST + b"Content-Length: 5000\r\n\r\n--b\r\n", {400}),
+    "two lengths": (POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", {400}),
+    "a length and chunks": (
+        POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        {400},
+    ),
+    "a negative length": (POST + b"Content-Length: -1\r\n\r\n", {400}),
+    "an endless name of a field": (POST + sized(PART[:-20] + b"n" * 150_000), {400, 413}),
+    "thousands of boundaries": (POST + sized(b"--b\r\n" * 30_000), {400, 413}),
+    "a flood of line ends": (POST + sized(PART + b"\r" * 150_000), {400}),
+    "a boundary of 5000 characters": (
+        POST.replace(b"=b", b"=" + b"b" * 5000) + sized(FORM),
+        {400},
+    ),
+    "a huge header": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n", {431}),
+    "500 headers": (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 500 + b"\r\n", {400, 431}),
+    "a long path": (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", {414}),
+    "no HTTP": (b"\x16\x03\x01\x02\0garbage\r\n\r\n", {400}),
+    "a NUL in the path": (b"GET /v1/jobs/\0 HTTP/1.1\r\nHost: x\r\n\r\n", {400}),
+}
+
+
+@pytest.mark.parametrize(("request_", "expected"), REFUSED.values(), ids=REFUSED)
+def test_a_request_that_is_no_good_is_refused_and_the_next_is_served(
+    address: Address, traces: Traces, request_: bytes, expected: set[int]
+) -> None:
+    before = traces.all()
+    answer = ask(address, request_)
+    assert status(answer) in expected
+    head, _, body = answer.partition("\r\n\r\n")
+    if "application/problem+json" in head:  # the rest is refused before the application hears of it
+        assert Problem.model_validate_json(body).status == status(answer)
+    assert traces.all() == before
+    assert status(ask(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")) == 200
+
+
+@pytest.mark.parametrize("frame", [sized, chunked])
+def test_a_form_is_accepted_with_its_length_and_in_chunks(address: Address, frame: object) -> None:
+    assert callable(frame)
+    assert status(ask(address, POST + frame(FORM))) == 202
+
+
+def test_what_follows_a_malformed_body_is_not_taken_for_a_request(address: Address) -> None:
+    smuggled = b"DELETE /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+    malformed = POST + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n" + smuggled
+    answer = ask(address, malformed)
+    assert answer.count("HTTP/1.1 ") == 1
+    assert status(answer) == 400
+
+
+def test_what_follows_a_body_that_was_not_read_is_answered_or_dropped(address: Address) -> None:
+    get = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    unread = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n" + sized(get)
+    answer = ask(address, unread)  # the body looks like a request, and is none
+    assert answer.count("HTTP/1.1 ") == 1
+    assert status(answer) == 415
+
+
+def test_pictures_of_real_size_go_through_it(address: Address) -> None:
+    url = f"http://127.0.0.1:{address[1]}/v1/jobs"
+    picture = picture_bytes("large", 640, 480, "JPEG")
+    files = [("content", ("a.jpg", picture)), ("style", ("b.jpg", picture))]
+    assert httpx.post(url, files=files).status_code == 202

@@ -1,0 +1,63 @@
+"""The routes about the service itself."""
+
+import redis
+from flask.testing import FlaskClient
+
+from shared.parameters import Parameters
+from shared.presets import PRESETS
+from shared.settings import Settings
+from shared.workers import WorkerRegistry
+from tests.api.conftest import Change
+from tests.shared.test_workers import worker
+
+
+def test_presets_are_listed_with_every_parameter_and_their_schema(api: FlaskClient) -> None:
+    answer = api.get("/v1/presets").get_json()
+    assert [preset["name"] for preset in answer["presets"]] == list(PRESETS)
+    for preset in answer["presets"]:
+        assert preset["summary"]
+        assert preset["source"]
+        assert Parameters.model_validate(preset["parameters"]) == Parameters.model_validate(
+            {"preset": preset["name"]}
+        )
+        assert set(preset["parameters"]) == set(answer["parameters_schema"]["properties"])
+
+
+def test_workers_that_are_up_are_listed(
+    api: FlaskClient, valkey: redis.Redis, settings: Settings
+) -> None:
+    assert api.get("/v1/workers").get_json() == {"workers": []}
+    WorkerRegistry(valkey, settings).announce(worker("w1", job_id="the-job"))
+    assert api.get("/v1/workers").get_json()["workers"] == [worker("w1", "the-job").model_dump()]
+
+
+def test_health_says_that_the_process_lives(api: FlaskClient) -> None:
+    answer = api.get("/healthz")
+    assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
+
+
+def test_readiness_says_that_jobs_can_be_accepted(
+    api: FlaskClient, valkey: redis.Redis, settings: Settings
+) -> None:
+    ready = {"status": "ready", "redis": True, "storage": True, "workers": 0}
+    answer = api.get("/readyz")
+    assert (answer.status_code, answer.get_json()) == (200, ready)
+    WorkerRegistry(valkey, settings).announce(worker("w1"))
+    assert api.get("/readyz").get_json()["workers"] == 1
+
+
+def test_readiness_says_which_server_is_away(change: Change) -> None:
+    from api.app import create_app
+
+    closed = "127.0.0.1:9"
+    for changed, redis_up, storage_up in (
+        (change(redis_url=f"redis://{closed}/0"), False, True),
+        (change(s3_endpoint_url=f"http://{closed}"), True, False),
+        (change(s3_bucket="no-such-bucket"), True, False),
+        (change(s3_secret_access_key="wrong"), True, False),
+    ):
+        answer = create_app(changed).test_client().get("/readyz")
+        assert answer.status_code == 503
+        assert answer.get_json()["status"] == "unavailable"
+        assert (answer.get_json()["redis"], answer.get_json()["storage"]) == (redis_up, storage_up)
+        assert int(answer.headers["Retry-After"]) > 0

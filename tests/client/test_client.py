@@ -1,0 +1,235 @@
+"""The Python client against a live API."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from client import ApiProblem, ClientError, Impasto, JobFailed, ServiceUnreachable
+from shared.jobs import ErrorCode, JobError, JobStatus, Priority, StoredOutput
+from shared.records import JobRecords, Lease
+from tests.client.conftest import NOBODY
+
+Paint = Callable[[str], StoredOutput]
+MakePicture = Callable[..., Path]
+
+
+@pytest.fixture
+def job_id(impasto: Impasto, picture_file: MakePicture) -> str:
+    return impasto.submit(picture_file("content"), [picture_file("style")]).id
+
+
+def test_a_submitted_job_is_what_was_asked_for(impasto: Impasto, picture_file: MakePicture) -> None:
+    job = impasto.submit(
+        picture_file("content"),
+        [str(picture_file("style")), picture_file("other")],
+        metadata={"order": 7},
+        priority=Priority.LOW,
+        preset="neural-style",
+        size=64,
+        style_weights=[1, 2],
+    )
+    assert (job.params.preset, job.params.size, job.params.optimizer) == (
+        "neural-style",
+        64,
+        "lbfgs",
+    )
+    assert job.params.style_weights == [1.0, 2.0]
+    assert (job.metadata["order"], job.priority) == (7, Priority.LOW)
+    assert impasto.job(job.id) == job
+
+
+def test_the_names_of_the_files_are_kept_with_the_job_whatever_they_are(
+    impasto: Impasto, picture_file: MakePicture, tmp_path: Path
+) -> None:
+    strange = Path(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9 "\n\xf0\x9f\x8e\xa8.png'))
+    strange.write_bytes(picture_file("content").read_bytes())
+    job = impasto.submit(strange, [picture_file("style")], metadata={"style_names": ["mine"]})
+    assert job.metadata == {"content_name": 'caf\ufffd "\n\U0001f3a8.png', "style_names": ["mine"]}
+
+
+def test_what_a_finished_job_made_can_be_fetched(
+    impasto: Impasto, job_id: str, paint: Paint, tmp_path: Path
+) -> None:
+    paint(job_id)
+    assert impasto.wait(job_id).status == JobStatus.SUCCEEDED
+    impasto.save_result(job_id, tmp_path / "result.png")
+    assert (tmp_path / "result.png").read_bytes() == impasto.result(job_id) != b""
+    assert impasto.manifest(job_id) == {"weights": "oxford-q8"}
+
+
+def test_following_ends_with_the_job(impasto: Impasto, job_id: str, paint: Paint) -> None:
+    seen = []
+    for job in impasto.follow(job_id):
+        seen.append(job.status)
+        if len(seen) == 2:
+            paint(job_id)
+    assert seen == [JobStatus.QUEUED, JobStatus.QUEUED, JobStatus.SUCCEEDED]
+
+
+def test_waiting_for_a_failed_job_says_why(
+    impasto: Impasto, job_id: str, records: JobRecords
+) -> None:
+    lease = records.claim(job_id, "w1")
+    assert isinstance(lease, Lease)
+    records.fail(lease, JobError(code=ErrorCode.DIVERGED, message="the loss is not a number"))
+    with pytest.raises(
+        JobFailed, match=r"failed: the loss is not a number \(diverged\)"
+    ) as failure:
+        impasto.wait(job_id)
+    assert failure.value.job.id == job_id
+
+
+def test_jobs_are_listed_page_by_page(impasto: Impasto, picture_file: MakePicture) -> None:
+    ids = [impasto.submit(picture_file("content"), [picture_file("style")]).id for _ in range(3)]
+    impasto.cancel(ids[0])
+    first = impasto.jobs(limit=2)
+    assert [job.id for job in first.jobs] == [ids[2], ids[1]]
+    second = impasto.jobs(limit=2, cursor=first.next_cursor)
+    assert [job.id for job in second.jobs] == [ids[0]]
+    assert [job.id for job in impasto.jobs([JobStatus.CANCELED]).jobs] == [ids[0]]
+
+
+def test_a_refusal_carries_status_code_and_sentence(
+    impasto: Impasto, picture_file: MakePicture
+) -> None:
+    with pytest.raises(ApiProblem, match="params/size") as refusal:
+        impasto.submit(picture_file("content"), [picture_file("style")], size=1)
+    assert (refusal.value.status, refusal.value.code) == (422, "invalid_input")
+    with pytest.raises(ApiProblem, match="missing"):
+        impasto.submit(picture_file("content"), [])
+
+
+@pytest.mark.parametrize(
+    "job_id", ["unknown", "", "..", "../presets", "a/b", "a?b", "a#b", "é", "\0"]
+)
+def test_an_id_is_never_taken_for_another_address(impasto: Impasto, job_id: str) -> None:
+    for ask in (impasto.job, impasto.cancel, impasto.result, impasto.preview, impasto.manifest):
+        with pytest.raises(ApiProblem) as refusal:
+            ask(job_id)
+        assert refusal.value.status in ((404,) if job_id else (404, 405, 308))
+
+
+def test_nobody_at_the_address_is_said_with_what_to_do() -> None:
+    with Impasto(NOBODY) as impasto, pytest.raises(ServiceUnreachable, match="impasto up"):
+        impasto.presets()
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "ftp://127.0.0.1", "http://[", "http://127.0.0.1:99999"]
+)
+def test_an_address_that_is_none_is_said(url: str) -> None:
+    with pytest.raises(ServiceUnreachable), Impasto(url) as impasto:
+        impasto.presets()
+
+
+@pytest.fixture
+def stranger() -> Iterator[Callable[[int, bytes], str]]:
+    """Starts a web server that is no Impasto and always answers the same."""
+    servers: list[HTTPServer] = []
+
+    def start(status: int, body: bytes) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>It works!</html>"),
+        (200, b"{}"),
+        (200, b"[]"),
+        (500, b"<html>oops</html>"),
+        (404, b"[1]"),
+        (502, b'{"error": "bad gateway"}'),
+        (400, b"null"),
+    ],
+)
+def test_a_server_that_is_no_impasto_gives_our_error(
+    stranger: Callable[[int, bytes], str], status: int, body: bytes
+) -> None:
+    with Impasto(stranger(status, body)) as impasto:
+        for ask in (impasto.presets, impasto.workers, impasto.jobs, lambda: impasto.job("x")):
+            with pytest.raises(ClientError):
+                ask()
+
+
+def test_following_outlasts_a_service_that_is_away_for_a_while(
+    impasto: Impasto, job_id: str, monkeypatch: pytest.MonkeyPatch, paint: Paint
+) -> None:
+    paint(job_id)
+    asked = []
+    ask = Impasto.job
+
+    def job(self: Impasto, job_id: str) -> object:
+        asked.append(job_id)
+        if len(asked) == 1:
+            raise ServiceUnreachable("away")
+        if len(asked) == 2:
+            raise ApiProblem(503, "unavailable", "Redis is away")
+        return ask(self, job_id)
+
+    monkeypatch.setattr(Impasto, "job", job)
+    assert impasto.wait(job_id).status == JobStatus.SUCCEEDED
+    assert len(asked) == 3
+
+
+def test_following_gives_up_in_the_end_and_at_once_on_a_refusal(
+    impasto: Impasto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = time.monotonic()
+    with pytest.raises(ApiProblem, match="no job"):
+        list(impasto.follow("unknown"))
+    assert time.monotonic() - started < 2
+
+    monkeypatch.setattr("client.client.PATIENCE_SECONDS", 0.3)
+    with Impasto(NOBODY) as nobody, pytest.raises(ServiceUnreachable):
+        list(nobody.follow("x"))
+
+
+def test_a_server_that_never_answers_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Impasto(url, timeout_seconds=0.2) as impasto, pytest.raises(ServiceUnreachable):
+            impasto.job("x")
+
+
+def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMPASTO_URL", "http://paint.example:1234/")
+    with Impasto() as impasto:
+        assert impasto.url == "http://paint.example:1234"
+    monkeypatch.delenv("IMPASTO_URL")
+    with Impasto() as impasto:
+        assert impasto.url == "http://127.0.0.1:8080"
+
+
+def test_a_client_needs_nothing_that_only_the_service_needs() -> None:
+    code = "import sys, json, client, client.cli; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    service = {"torch", "flask", "celery", "kombu", "redis", "boto3", "PIL", "structlog"}
+    assert not service & set(json.loads(done.stdout))

@@ -1,0 +1,513 @@
+"""Job records on a real server: each job has one truth, and one end."""
+
+import itertools
+import threading
+import time
+from typing import Any
+
+import hypothesis
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.jobs import (
+    ErrorCode,
+    JobError,
+    JobRecord,
+    JobStatus,
+    Priority,
+    StoredOutput,
+)
+from shared.parameters import Parameters
+from shared.records import JobRecords, Lease
+from shared.settings import Settings
+from tests.shared.conftest import INPUTS
+from tests.shared.strategies import patient
+
+ALL = frozenset(JobStatus)
+OUTPUT = StoredOutput(
+    content_type="image/png",
+    width_px=64,
+    height_px=48,
+    size_bytes=123,
+    sha256="a" * 64,
+    result_key="jobs/x/1/result.png",
+    manifest_key="jobs/x/1/manifest.json",
+)
+ERROR = JobError(code=ErrorCode.DIVERGED, message="the loss is not a number")
+
+
+def create(records: JobRecords, priority: Priority = Priority.NORMAL, **metadata: Any) -> str:
+    job_id = records.create(Parameters(), metadata, INPUTS, priority)
+    assert job_id is not None
+    return job_id
+
+
+def claim(records: JobRecords, job_id: str, worker: str = "w1") -> Lease:
+    lease = records.claim(job_id, worker)
+    assert isinstance(lease, Lease), lease
+    return lease
+
+
+def get(records: JobRecords, job_id: str) -> JobRecord:
+    found = records.get(job_id)
+    assert found is not None
+    return found[0]
+
+
+def position(records: JobRecords, job_id: str) -> int | None:
+    found = records.get(job_id)
+    assert found is not None
+    return found[1]
+
+
+def expire(valkey: redis.Redis, job_id: str) -> None:
+    """Let the lease of a job run out."""
+    valkey.hset(f"impasto:job:{{{job_id}}}", "lease_until", 1)
+
+
+def listed(records: JobRecords, *statuses: JobStatus) -> list[str]:
+    return [record.id for record, _ in records.page(frozenset(statuses) or ALL, 100, None)]
+
+
+# -- the way of a job ---------------------------------------------------------------------------
+
+
+def test_a_new_job_is_queued_with_what_was_asked_for(records: JobRecords) -> None:
+    parameters = Parameters.model_validate({"preset": "neural-style", "size": 96, "seed": 2**62})
+    metadata = {"note": "héllo \U0001f3a8", "nested": {"n": [1, 2.5, None, True]}}
+    job_id = records.create(parameters, metadata, INPUTS, Priority.HIGH)
+    assert job_id is not None
+
+    record = get(records, job_id)
+
+    assert record.status == JobStatus.QUEUED
+    assert (record.params, record.metadata, record.inputs) == (parameters, metadata, INPUTS)
+    assert (record.priority, record.attempt, record.fence) == (Priority.HIGH, 0, 0)
+    assert abs(record.created_at.timestamp() - time.time()) < 5
+    assert record.started_at is record.finished_at is record.expires_at is None
+    assert record.output is record.error is record.worker is None
+
+
+def test_a_job_is_claimed_by_one_worker_only(records: JobRecords) -> None:
+    job_id = create(records)
+
+    lease = claim(records, job_id)
+    assert records.claim(job_id, "w2") == "busy"
+
+    assert (lease.fence, lease.attempt) == (1, 1)
+    record = get(records, job_id)
+    assert (record.status, record.worker) == (JobStatus.RUNNING, "w1")
+    assert record.started_at is not None
+    assert position(records, job_id) is None
+
+
+def test_of_many_workers_that_claim_at_once_one_gets_the_job(
+    records: JobRecords, settings: Settings
+) -> None:
+    job_id = create(records)
+    start = threading.Barrier(8)
+    answers: list[Lease | str] = []
+
+    def run(worker: str) -> None:
+        own = JobRecords.for_worker(settings)
+        start.wait()
+        answers.append(own.claim(job_id, worker))
+
+    threads = [threading.Thread(target=run, args=(f"w{i}",)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(answer, Lease) for answer in answers) == 1
+    assert answers.count("busy") == 7
+
+
+def test_a_finished_job_names_its_result_and_when_it_expires(
+    records: JobRecords, settings: Settings
+) -> None:
+    job_id = create(records)
+    assert records.succeed(claim(records, job_id), OUTPUT)
+
+    record = get(records, job_id)
+    assert (record.status, record.output, record.error) == (JobStatus.SUCCEEDED, OUTPUT, None)
+    assert record.finished_at is not None
+    assert record.expires_at is not None
+    kept = (record.expires_at - record.finished_at).total_seconds()
+    assert kept == pytest.approx(settings.retention_seconds, abs=0.01)
+    assert records.claim(job_id, "w2") == "finished"
+
+
+def test_a_failed_job_says_why(records: JobRecords) -> None:
+    job_id = create(records)
+    assert records.fail(claim(records, job_id), ERROR)
+    record = get(records, job_id)
+    assert (record.status, record.error, record.output) == (JobStatus.FAILED, ERROR, None)
+
+
+@pytest.mark.parametrize(
+    ("finish", "status"),
+    [
+        (lambda records, lease: records.succeed(lease, OUTPUT), JobStatus.SUCCEEDED),
+        (lambda records, lease: records.fail(lease, ERROR), JobStatus.FAILED),
+        (lambda records, lease: records.stop(lease), JobStatus.CANCELED),
+    ],
+)
+def test_an_ended_job_does_not_change_again(
+    records: JobRecords, finish: Any, status: JobStatus
+) -> None:
+    job_id = create(records)
+    lease = claim(records, job_id)
+    assert finish(records, lease)
+    before = get(records, job_id)
+
+    assert not records.succeed(lease, OUTPUT)
+    assert not records.fail(lease, ERROR)
+    assert not records.stop(lease)
+    assert not records.release(lease, Priority.NORMAL)
+    assert not records.renew(lease)
+    assert records.cancel(job_id) == status
+    assert records.claim(job_id, "w2") == "finished"
+    assert get(records, job_id) == before
+    assert listed(records, status) == [job_id] == listed(records)
+
+
+def test_a_job_that_is_not_there_is_not_made_by_asking(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    ghost = "0190a000-0000-7000-8000-000000000000"
+    assert records.get(ghost) is None
+    assert records.cancel(ghost) is None
+    assert records.claim(ghost, "w1") == "gone"
+    assert not records.renew(Lease(ghost, 1, 1))
+    assert not records.succeed(Lease(ghost, 1, 1), OUTPUT)
+    assert not records.release(Lease(ghost, 1, 1), Priority.NORMAL)
+    assert valkey.keys("*") == []
+
+
+# -- lost workers -------------------------------------------------------------------------------
+
+
+def test_the_lease_of_a_lost_worker_goes_to_another_with_a_higher_fence(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    job_id = create(records)
+    stale = claim(records, job_id, "w1")
+    expire(valkey, job_id)
+
+    fresh = claim(records, job_id, "w2")
+
+    assert (fresh.fence, fresh.attempt) == (2, 2)
+    assert get(records, job_id).worker == "w2"
+    assert stale.fence < fresh.fence
+
+
+def test_a_worker_whose_lease_was_taken_can_no_longer_write(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    job_id = create(records)
+    stale = claim(records, job_id, "w1")
+    expire(valkey, job_id)
+    fresh = claim(records, job_id, "w2")
+    before = valkey.hgetall(f"impasto:job:{{{job_id}}}")
+
+    assert not records.renew(stale)
+    assert not records.succeed(stale, OUTPUT)
+    assert not records.fail(stale, ERROR)
+    assert not records.stop(stale)
+    assert not records.release(stale, Priority.NORMAL)
+
+    assert valkey.hgetall(f"impasto:job:{{{job_id}}}") == before
+    assert records.succeed(fresh, OUTPUT)
+
+
+def test_a_late_worker_may_finish_as_long_as_nobody_took_its_job(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    job_id = create(records)
+    lease = claim(records, job_id)
+    expire(valkey, job_id)
+    assert records.renew(lease)
+    assert records.claim(job_id, "w2") == "busy"
+    assert records.succeed(lease, OUTPUT)
+
+
+def test_renewing_keeps_the_lease_beyond_its_first_end(valkey: redis.Redis) -> None:
+    short = JobRecords(valkey, Settings(lease_seconds=0.2, _env_file=None))
+    job_id = create(short)
+    lease = claim(short, job_id)
+    for _ in range(4):
+        time.sleep(0.1)
+        assert short.renew(lease)
+        assert short.claim(job_id, "w2") == "busy"
+    time.sleep(0.25)
+    assert isinstance(short.claim(job_id, "w2"), Lease)
+
+
+def test_a_job_that_lost_three_workers_fails_and_says_so(
+    records: JobRecords, valkey: redis.Redis, settings: Settings
+) -> None:
+    job_id = create(records)
+    for attempt in range(1, settings.max_attempts + 1):
+        assert claim(records, job_id).attempt == attempt
+        expire(valkey, job_id)
+
+    assert records.claim(job_id, "w9") == "exhausted"
+
+    record = get(records, job_id)
+    assert record.status == JobStatus.FAILED
+    assert record.error is not None
+    assert record.error.code == ErrorCode.MAX_ATTEMPTS
+    assert record.attempt == settings.max_attempts
+    assert records.claim(job_id, "w9") == "finished"
+    assert listed(records, JobStatus.FAILED) == [job_id] == listed(records)
+    assert records.abandoned() == []
+
+
+def test_abandoned_jobs_are_those_whose_lease_ran_out(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    held, lost, queued = create(records), create(records, Priority.LOW), create(records)
+    claim(records, held)
+    claim(records, lost)
+    assert records.abandoned() == []
+
+    expire(valkey, lost)
+
+    assert records.abandoned() == [(lost, Priority.LOW)]
+    assert queued not in dict(records.abandoned())
+
+
+def test_a_job_given_back_waits_at_its_old_place_and_loses_no_attempt(records: JobRecords) -> None:
+    first, second = create(records), create(records)
+    lease = claim(records, first)
+
+    assert records.release(lease, Priority.NORMAL)
+
+    record = get(records, first)
+    assert (record.status, record.attempt, record.worker) == (JobStatus.QUEUED, 0, None)
+    assert (position(records, first), position(records, second)) == (0, 1)
+    assert not records.renew(lease)
+    again = claim(records, first, "w2")
+    assert (again.attempt, again.fence) == (1, 2)  # fences only grow
+
+
+# -- canceling ----------------------------------------------------------------------------------
+
+
+def test_a_waiting_job_is_canceled_at_once_and_cannot_be_claimed(records: JobRecords) -> None:
+    job_id, behind = create(records), create(records)
+
+    assert records.cancel(job_id) == JobStatus.CANCELED
+
+    record = get(records, job_id)
+    assert record.status == JobStatus.CANCELED
+    assert record.cancel_requested_at == record.finished_at is not None
+    assert records.claim(job_id, "w1") == "finished"
+    assert position(records, behind) == 0
+    assert records.cancel(job_id) == JobStatus.CANCELED
+
+
+def test_a_running_job_gets_a_flag_and_its_worker_ends_it(records: JobRecords) -> None:
+    job_id = create(records)
+    lease = claim(records, job_id)
+    assert not records.wishes(job_id).cancel
+
+    assert records.cancel(job_id) == JobStatus.RUNNING
+    first = get(records, job_id).cancel_requested_at
+    assert records.cancel(job_id) == JobStatus.RUNNING
+
+    assert records.wishes(job_id).cancel
+    assert get(records, job_id).cancel_requested_at == first is not None
+    assert records.stop(lease)
+    assert get(records, job_id).status == JobStatus.CANCELED
+
+
+def test_a_worker_that_finished_first_wins_over_a_cancel(records: JobRecords) -> None:
+    job_id = create(records)
+    lease = claim(records, job_id)
+    records.cancel(job_id)
+    assert records.succeed(lease, OUTPUT)
+    assert get(records, job_id).status == JobStatus.SUCCEEDED
+
+
+def test_a_canceled_job_whose_worker_is_lost_is_not_painted_again(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    job_id = create(records)
+    claim(records, job_id)
+    records.cancel(job_id)
+    expire(valkey, job_id)
+    assert records.claim(job_id, "w2") == "canceled"
+    assert get(records, job_id).status == JobStatus.CANCELED
+    assert listed(records) == [job_id]
+
+
+def test_a_canceled_job_that_is_given_back_ends_as_canceled(records: JobRecords) -> None:
+    job_id = create(records)
+    lease = claim(records, job_id)
+    records.cancel(job_id)
+    records.release(lease, Priority.NORMAL)
+    assert records.claim(job_id, "w2") == "canceled"
+    assert records.waiting(10) == []
+
+
+def test_cancel_and_finish_that_race_leave_one_end(records: JobRecords, settings: Settings) -> None:
+    other = JobRecords.for_api(settings)
+    for _ in range(30):
+        job_id = create(records)
+        start = threading.Barrier(2)
+
+        def ask(job_id: str = job_id, start: threading.Barrier = start) -> None:
+            start.wait()
+            other.cancel(job_id)
+
+        canceler = threading.Thread(target=ask)
+        canceler.start()
+        start.wait()
+        lease = records.claim(job_id, "w1")
+        won = isinstance(lease, Lease) and records.succeed(lease, OUTPUT)
+        canceler.join()
+        record = get(records, job_id)
+        assert record.status == (JobStatus.SUCCEEDED if won else JobStatus.CANCELED)
+        assert (record.output is not None) == won
+        assert listed(records, record.status)[0] == job_id
+    assert listed(records, JobStatus.QUEUED, JobStatus.RUNNING) == []
+
+
+def test_a_preview_is_wanted_for_a_while_after_somebody_asked(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    job_id = create(records)
+    assert not records.wishes(job_id).preview
+    records.want_preview(job_id)
+    assert records.wishes(job_id).preview
+    assert 0 < valkey.ttl(f"impasto:job:{{{job_id}}}:preview-wanted") <= 30
+
+
+# -- the queue and the list ---------------------------------------------------------------------
+
+
+def test_the_queue_goes_by_priority_then_by_age(records: JobRecords) -> None:
+    low, normal, high = (
+        [create(records, priority) for _ in range(2)]
+        for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH)
+    )
+    order = [*high, *normal, *low]
+    assert [job_id for job_id, _ in records.waiting(10)] == order
+    assert [position(records, job_id) for job_id in order] == list(range(6))
+    assert records.waiting(3) == [
+        (high[0], Priority.HIGH),
+        (high[1], Priority.HIGH),
+        (normal[0], Priority.NORMAL),
+    ]
+
+
+def test_a_full_queue_takes_no_job_until_one_leaves(valkey: redis.Redis) -> None:
+    records = JobRecords(valkey, Settings(max_queued_jobs=2, _env_file=None))
+    first = create(records)
+    create(records)
+    keys = set(valkey.keys("*"))
+
+    assert records.create(Parameters(), {}, INPUTS, Priority.HIGH) is None
+    assert set(valkey.keys("*")) == keys
+
+    records.cancel(first)
+    assert create(records)
+
+
+def test_jobs_are_listed_newest_first_by_status(records: JobRecords) -> None:
+    jobs = [create(records) for _ in range(5)]
+    claim(records, jobs[1])
+    records.cancel(jobs[3])
+    assert listed(records) == jobs[::-1]
+    assert listed(records, JobStatus.QUEUED) == [jobs[4], jobs[2], jobs[0]]
+    assert listed(records, JobStatus.RUNNING, JobStatus.CANCELED) == [jobs[3], jobs[1]]
+    assert listed(records, JobStatus.FAILED) == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+def test_paging_visits_each_job_once_though_new_ones_come(records: JobRecords, limit: int) -> None:
+    jobs = [create(records) for _ in range(7)]
+    for job_id in jobs[::2]:
+        claim(records, job_id)
+    seen: list[str] = []
+    cursor = None
+    for _ in itertools.count():
+        page = records.page(ALL, limit, cursor)
+        if not page:
+            break
+        assert len(page) <= limit
+        seen += [record.id for record, _ in page]
+        cursor = seen[-1]
+        create(records)
+    assert seen == jobs[::-1]
+
+
+@pytest.mark.parametrize("cursor", ["", "zzz", "\0", "(", "[", "+", "-", "é\U0001f3a8", "x" * 5000])
+def test_any_text_is_a_cursor(records: JobRecords, cursor: str) -> None:
+    job_id = create(records)
+    found = [record.id for record, _ in records.page(ALL, 10, cursor)]
+    # Ids are below what sorts after them; nothing is below what sorts before.
+    assert found == ([job_id] if cursor == "" or cursor > job_id else [])
+
+
+@pytest.mark.parametrize("job_id", ["*", "{}", "a b", "x\ny", "impasto:queue", "}:queue"])
+def test_an_id_cannot_reach_another_key(records: JobRecords, job_id: str) -> None:
+    create(records)
+    assert records.get(job_id) is None
+    assert records.cancel(job_id) is None
+    assert records.claim(job_id, "w1") == "gone"
+
+
+# -- every way of a job -------------------------------------------------------------------------
+
+EVENTS = ("claim", "renew", "succeed", "fail", "stop", "release", "cancel", "expire")
+
+
+@hypothesis.settings(patient, max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 1)), max_size=12))
+def test_whatever_happens_fences_grow_and_one_end_is_final(
+    records: JobRecords, valkey: redis.Redis, events: list[tuple[str, int]]
+) -> None:
+    """Two workers that act on whatever lease they last had, in any order."""
+    valkey.flushall()
+    job_id = create(records)
+    leases: dict[int, Lease] = {}
+    fence, end = 0, None
+    for event, worker in events:
+        lease = leases.get(worker)
+        if event == "claim":
+            answer = records.claim(job_id, f"w{worker}")
+            if isinstance(answer, Lease):
+                assert end is None
+                assert answer.fence == fence + 1
+                fence = answer.fence
+                leases[worker] = answer
+        elif event == "cancel":
+            records.cancel(job_id)
+        elif event == "expire":
+            if get(records, job_id).status == JobStatus.RUNNING:
+                expire(valkey, job_id)
+        elif lease is not None:
+            actions: dict[str, Any] = {
+                "renew": lambda lease=lease: records.renew(lease),
+                "succeed": lambda lease=lease: records.succeed(lease, OUTPUT),
+                "fail": lambda lease=lease: records.fail(lease, ERROR),
+                "stop": lambda lease=lease: records.stop(lease),
+                "release": lambda lease=lease: records.release(lease, Priority.NORMAL),
+            }
+            done = actions[event]()
+            assert not done or lease.fence == fence
+        record = get(records, job_id)
+        if end is not None:
+            assert record == end
+        elif record.status.is_terminal:
+            end = record
+        assert record.attempt <= 3
+        assert (record.output is not None) == (record.status == JobStatus.SUCCEEDED)
+        assert (record.error is not None) == (record.status == JobStatus.FAILED)
+        assert listed(records) == [job_id]
+        assert listed(records, record.status) == [job_id]
+        assert (position(records, job_id) is not None) == (record.status == JobStatus.QUEUED)

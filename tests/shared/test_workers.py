@@ -1,0 +1,63 @@
+"""Workers that are listed are up."""
+
+import time
+
+import pytest
+import redis
+
+from shared.settings import Settings
+from shared.workers import WORKERS, Worker, WorkerRegistry
+
+
+def worker(name: str, job_id: str | None = None) -> Worker:
+    return Worker(
+        name=name,
+        host="host",
+        pid=1,
+        device="cpu",
+        device_name="a CPU",
+        precision="float32",
+        weights="oxford-q8",
+        weights_sha256="0" * 64,
+        started_at="2026-01-01T00:00:00+00:00",
+        job_id=job_id,
+    )
+
+
+@pytest.fixture
+def registry(valkey: redis.Redis) -> WorkerRegistry:
+    return WorkerRegistry(valkey, Settings(heartbeat_seconds=0.2, _env_file=None))
+
+
+def test_an_announced_worker_is_listed_with_what_it_does(registry: WorkerRegistry) -> None:
+    registry.announce(worker("b"))
+    registry.announce(worker("a", job_id="the-job"))
+    assert registry.up() == [worker("a", job_id="the-job"), worker("b")]
+
+
+def test_a_worker_that_is_not_heard_of_vanishes_and_one_that_is_stays(
+    registry: WorkerRegistry, valkey: redis.Redis
+) -> None:
+    registry.announce(worker("lost"))
+    for _ in range(4):
+        registry.announce(worker("alive"))
+        time.sleep(0.2)
+    assert registry.up() == [worker("alive")]
+    time.sleep(0.7)
+    assert registry.up() == []
+
+    # Names do not pile up, however many workers come and go.
+    time.sleep(0.5)
+    registry.announce(worker("new"))
+    assert valkey.zcard(WORKERS) == 1
+
+
+def test_a_worker_that_leaves_is_gone_at_once(registry: WorkerRegistry) -> None:
+    registry.announce(worker("a"))
+    registry.announce(worker("b"))
+    registry.withdraw("a")
+    assert registry.up() == [worker("b")]
+
+
+def test_nobody_is_up_at_first(registry: WorkerRegistry) -> None:
+    assert registry.up() == []

@@ -1,0 +1,100 @@
+"""The estimate of the time that is left, and how often is often enough."""
+
+import pytest
+
+from worker import pace
+from worker.engine import Level
+from worker.pace import Interval, Pace
+
+SMALL = Level(size=64, width=64, height=50, steps=4)
+LARGE = Level(size=128, width=128, height=100, steps=4)  # four times the pixels
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(pace, "time", clock)
+    return clock
+
+
+def steps(pace: Pace, clock: Clock, level: int, count: int, seconds: float) -> None:
+    for _ in range(count):
+        clock.now += seconds
+        pace.step(level)
+
+
+def test_nothing_is_known_before_the_first_step(clock: Clock) -> None:
+    pace = Pace([SMALL])
+    assert (pace.steps_per_second, pace.eta_seconds) == (None, None)
+
+
+def test_a_step_costs_as_much_as_it_has_pixels(clock: Clock) -> None:
+    pace = Pace([SMALL, LARGE])
+    steps(pace, clock, level=0, count=1, seconds=1.0)
+    # Three more small steps, and four of four times the size.
+    assert pace.eta_seconds == pytest.approx(3 * 1 + 4 * 4)
+    assert pace.steps_per_second == pytest.approx(1.0)
+
+
+def test_a_new_level_is_measured_afresh(clock: Clock) -> None:
+    pace = Pace([SMALL, LARGE])
+    steps(pace, clock, level=0, count=4, seconds=1.0)
+    assert pace.eta_seconds == pytest.approx(16.0)
+    steps(pace, clock, level=1, count=1, seconds=2.0)
+    assert pace.eta_seconds == pytest.approx(3 * 2.0)
+    assert pace.steps_per_second == pytest.approx(0.5)
+
+
+def test_the_estimate_shrinks_to_nothing_at_the_end(clock: Clock) -> None:
+    pace = Pace([SMALL, LARGE])
+    estimates = []
+    for level in (0, 0, 0, 0, 1, 1, 1, 1):
+        steps(pace, clock, level, 1, (1.0, 4.0)[level])
+        estimates.append(pace.eta_seconds)
+    assert estimates == pytest.approx([19, 18, 17, 16, 12, 8, 4, 0])
+
+
+def test_one_slow_step_does_not_upset_the_estimate(clock: Clock) -> None:
+    level = Level(size=64, width=64, height=50, steps=100)
+    pace = Pace([level])
+    steps(pace, clock, 0, 50, 1.0)
+    steps(pace, clock, 0, 1, 10.0)
+    assert pace.eta_seconds is not None
+    assert 49 < pace.eta_seconds < 2 * 49
+
+
+def test_a_run_that_goes_on_knows_what_is_done(clock: Clock) -> None:
+    pace = Pace([SMALL, LARGE], steps_done=6)
+    steps(pace, clock, level=1, count=1, seconds=3.0)
+    assert pace.eta_seconds == pytest.approx(3.0)
+
+
+def test_the_first_is_due_at_once_then_one_in_every_interval(clock: Clock) -> None:
+    interval = Interval(2.0)
+    due = []
+    for _ in range(50):  # ten seconds
+        due.append(interval.is_due())
+        clock.now += 0.2
+    assert due[0]
+    assert sum(due) == 5
+
+
+def test_after_a_pause_there_is_one_and_not_all_that_were_missed(clock: Clock) -> None:
+    interval = Interval(1.0)
+    assert interval.is_due()
+    clock.now += 60
+    assert interval.is_due()
+    assert not interval.is_due()
+
+
+def test_an_interval_of_nothing_is_always_due(clock: Clock) -> None:
+    interval = Interval(0.0)
+    assert all(interval.is_due() for _ in range(3))

@@ -1,0 +1,113 @@
+"""Jobs that nobody holds are published again."""
+
+import itertools
+import json
+import time
+
+import pytest
+import redis
+from celery import Celery
+
+from shared.jobs import Priority
+from shared.messaging import Publisher, queue_name, worker_config
+from shared.parameters import Parameters
+from shared.records import JobRecords, Lease
+from shared.settings import Settings
+from tests.shared.conftest import INPUTS
+from worker.reconciler import MAX_PUBLISHED_AT_ONCE, Reconciler
+
+
+@pytest.fixture
+def app(settings: Settings) -> Celery:
+    app = Celery("worker", set_as_current=False)
+    app.conf.update(worker_config(settings))
+    return app
+
+
+@pytest.fixture
+def reconciler(valkey: redis.Redis, records: JobRecords, app: Celery) -> Reconciler:
+    return Reconciler(valkey, records, app, interval_seconds=0.3)
+
+
+def create(records: JobRecords, priority: Priority = Priority.NORMAL) -> str:
+    job_id = records.create(Parameters(), {}, INPUTS, priority)
+    assert job_id is not None
+    return job_id
+
+
+def messages(valkey: redis.Redis, priority: Priority = Priority.NORMAL) -> list[str]:
+    """Ids of the jobs that messages wait for, the next one first."""
+    waiting = valkey.lrange(queue_name(priority), 0, -1)
+    return [json.loads(str(text))["headers"]["id"] for text in reversed(list(waiting))]
+
+
+def test_queued_jobs_without_a_message_get_one_in_their_order(
+    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis
+) -> None:
+    low, first, second = (
+        create(records, Priority.LOW),
+        create(records, Priority.NORMAL),
+        create(records, Priority.NORMAL),
+    )
+    reconciler.run()
+    assert messages(valkey) == [first, second]
+    assert messages(valkey, Priority.LOW) == [low]
+    assert messages(valkey, Priority.HIGH) == []
+
+
+def test_nothing_is_published_while_messages_wait(
+    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis, settings: Settings
+) -> None:
+    job_id = create(records)
+    Publisher(settings).publish(job_id, Priority.NORMAL)
+    reconciler.run()
+    assert messages(valkey) == [job_id]
+
+
+def test_a_job_whose_worker_is_gone_gets_a_message_at_once(
+    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis, settings: Settings
+) -> None:
+    lost, held, waiting = create(records), create(records), create(records)
+    for job_id in (lost, held):
+        assert isinstance(records.claim(job_id, "w1"), Lease)
+    valkey.hset(f"impasto:job:{{{lost}}}", "lease_until", 1)
+    Publisher(settings).publish(waiting, Priority.NORMAL)
+
+    reconciler.run()
+
+    assert messages(valkey) == [waiting, lost]
+
+
+def test_finished_and_canceled_jobs_are_left_alone(
+    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis
+) -> None:
+    canceled, stopped = create(records), create(records)
+    records.cancel(canceled)
+    lease = records.claim(stopped, "w1")
+    assert isinstance(lease, Lease)
+    records.stop(lease)
+    reconciler.run()
+    assert messages(valkey) == []
+
+
+def test_a_long_queue_is_published_in_portions(
+    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis
+) -> None:
+    jobs = [create(records) for _ in range(MAX_PUBLISHED_AT_ONCE + 5)]
+    reconciler.run()
+    assert messages(valkey) == jobs[:MAX_PUBLISHED_AT_ONCE]
+
+
+def test_one_of_many_workers_looks_in_every_interval(
+    valkey: redis.Redis, records: JobRecords, app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[float] = []
+    monkeypatch.setattr(Reconciler, "run", lambda _: runs.append(time.monotonic()))
+    workers = [Reconciler(valkey, records, app, interval_seconds=0.3) for _ in range(5)]
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        for worker in workers:
+            worker.run_if_due()
+        time.sleep(0.02)
+    assert 3 <= len(runs) <= 4
+    assert min(b - a for a, b in itertools.pairwise(runs)) > 0.25
