@@ -31,6 +31,7 @@ class Stack:
         self._port = port
         self._report = report
         self._stop = ExitStack()
+        self.servers: list[Process] = []
         self._processes: list[Process] = []
         self.environment: dict[str, str] = {}
         self.workers: list[Process] = []
@@ -55,8 +56,8 @@ class Stack:
         return Settings.from_environment(self.environment)
 
     def supervise(self) -> None:
-        """Look after the processes: a worker or API that died is started again."""
-        for process in self._processes:
+        """Look after the processes: one that died is started again, on its port and its data."""
+        for process in [*self.servers, *self._processes]:
             if not process.is_running:
                 self._report(f"{process.name} died; starting it again (log: {process.log})")
                 time.sleep(RESTART_PAUSE_SECONDS)
@@ -71,6 +72,7 @@ class Stack:
         self.environment = dict(os.environ)
         for start, folder in [(start_valkey, "valkey"), (start_seaweedfs, "seaweedfs")]:
             server = self._stop.enter_context(start(self._data.path / folder, self._data.logs))
+            self.servers.append(server.process)
             self.environment |= server.environment
 
         self._report(f"Starting {self._worker_count} worker(s): VGG-19 is loaded")

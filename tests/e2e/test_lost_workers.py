@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from client import Impasto
+from client import ApiProblem, Impasto
 from deploy.embedded.stack import Stack
 from shared.jobs import JobStatus
 from tests.e2e.test_a_job import SMALL, until
@@ -73,3 +73,30 @@ def test_a_job_whose_message_was_lost_is_published_again(
 def _parent(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid")))
+
+
+def test_servers_that_die_come_back_with_every_job(
+    stack: Stack, picture_file: Callable[..., Path]
+) -> None:
+    with Impasto(stack.url) as impasto:
+        done = impasto.wait(
+            impasto.submit(picture_file("content"), [picture_file("style")], **SMALL).id
+        )
+        time.sleep(1.5)  # the append-only file is written every second
+        for server in stack.servers:
+            os.kill(server.pid, signal.SIGKILL)
+            until(lambda server=server: not server.is_running, "its end")
+        stack.supervise()
+
+        until(lambda: _readable(impasto, done.id), "the servers' return")
+        assert impasto.job(done.id).output == done.output
+        assert impasto.result(done.id)
+        again = impasto.submit(picture_file("content"), [picture_file("style")], **SMALL)
+        assert impasto.wait(again.id).status == JobStatus.SUCCEEDED
+
+
+def _readable(impasto: Impasto, job_id: str) -> bool:
+    try:
+        return bool(impasto.result(job_id))
+    except ApiProblem:  # 503 as long as one of them is away
+        return False

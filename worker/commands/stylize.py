@@ -139,7 +139,10 @@ def _parameters(settings: tuple[str, ...], options: Mapping[str, Any], output: P
             f"cannot tell the format of {output.name!r}: expected .png, .jpg, .jpeg or .webp",
             param_hint="--output",
         )
-    values["output"] = {**values.get("output", {}), "format": FORMATS[output.suffix.lower()]}
+    encoding = values.get("output", {})
+    if not isinstance(encoding, dict):
+        raise click.BadParameter("output has parts: --set output.quality=90", param_hint="--set")
+    values["output"] = {**encoding, "format": FORMATS[output.suffix.lower()]}
     try:
         return Parameters(**values)
     except ValidationError as error:

@@ -172,3 +172,9 @@ def test_ctrl_c_ends_with_130_and_leaves_no_file(
     result = run(content, style, "-o", tmp_path / "out.png", *FAST)
     assert result.exit_code == 130
     assert not (tmp_path / "out.png").exists()
+
+
+def test_an_output_without_parts_is_wrong_usage(content: Path, style: Path, tmp_path: Path) -> None:
+    result = run(content, style, "-o", tmp_path / "out.png", "--set", "output=png")
+    assert result.exit_code == 2
+    assert "output.quality" in result.output
