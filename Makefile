@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help setup demo up test lint format bench lock clean
+.PHONY: help setup install really-install demo up test lint format bench lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,11 +16,20 @@ $(INSTALLED): pyproject.toml requirements.lock
 	@echo "Setting up .venv: PyTorch and real servers, some gigabytes and minutes, once"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Impasto needs Python 3.11 or newer; name one with make PYTHON=/path/to/python"; exit 1; }
+	@if command -v flock >/dev/null; then flock .setup.lock $(MAKE) --no-print-directory install; \
+	else $(MAKE) --no-print-directory install; fi
+
+# Two that start together wait for each other, and the second finds the work done.
+install:
+	@test $(INSTALLED) -nt pyproject.toml -a $(INSTALLED) -nt requirements.lock \
+		|| $(MAKE) --no-print-directory really-install
+
+really-install:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --progress-bar on $(PIP_ARGS) \
 		--constraint requirements.lock --editable '.[dev]' > .venv/install.log 2>&1 \
 		|| { tail -n 30 .venv/install.log; exit 1; }
-	@touch $@
+	@touch $(INSTALLED)
 
 demo: setup ## Paint the sample pictures with the whole system
 	@$(BIN)/impasto demo

@@ -44,7 +44,7 @@ def api(host: str | None, port: int | None, fd: int | None) -> None:
     """Serve the HTTP API and the page."""
     settings = Settings()
     host = host or settings.api_host
-    if not _is_loopback(host) and not settings.allow_anonymous:
+    if fd is None and not _is_loopback(host) and not settings.allow_anonymous:
         raise click.ClickException(
             f"the API has no keys, so it would let everybody on {host} use it: listen on 127.0.0.1"
             " behind a proxy that asks for credentials, or set IMPASTO_ALLOW_ANONYMOUS=true"

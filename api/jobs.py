@@ -1,6 +1,7 @@
 """The routes under `/v1/jobs`."""
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Annotated
 
 import structlog
@@ -13,10 +14,11 @@ from redis.exceptions import RedisError
 
 from api.problems import problems
 from api.services import Services, services
+from api.uploads import Upload as CheckedUpload
 from api.uploads import read_upload
 from api.views import present
 from shared.errors import Conflict, NotFound, Unavailable
-from shared.jobs import Inputs, Job, JobList, JobRecord, JobStatus, StoredOutput
+from shared.jobs import Inputs, Job, JobList, JobRecord, JobStatus, Progress, StoredOutput
 from shared.settings import Settings
 from shared.storage import ObjectMissing, preview_key
 
@@ -43,7 +45,7 @@ class JobPath(BaseModel):
 class ResultQuery(BaseModel):
     """How to get the bytes."""
 
-    proxy: bool = Field(False, description="Stream through the API instead of redirecting to S3.")
+    proxy: bool = Field(False, description="Send it through the API instead of redirecting to S3.")
 
 
 class ListQuery(BaseModel):
@@ -90,7 +92,11 @@ def create_job(raw: Upload) -> Response:
         # The job is accepted: its record stands, and the reconciler publishes it.
         log.warning("publishing failed", job_id=job_id, error=repr(error))
     log.info("job accepted", job_id=job_id)
-    response = _job_response(service, *_find(service, job_id), status=202)
+    try:
+        record, position = _find(service, job_id)
+    except RedisError:  # it went away just now, but the job is accepted and may not be sent again
+        record, position = _as_created(job_id, upload, inputs), None
+    response = _job_response(service, record, position, status=202)
     response.headers["Location"] = url_for("jobs.get_job", job_id=job_id)
     return response
 
@@ -102,7 +108,7 @@ def list_jobs(query: ListQuery) -> Response:
     # One more than asked for tells whether there is a next page.
     found = service.records.page(query.status, query.limit + 1, query.cursor)
     shown = found[: query.limit]
-    progress = service.progress.read([record.id for record, _ in shown])
+    progress = _progress(service, [record.id for record, _ in shown])
     jobs = [present(record, position, progress.get(record.id)) for record, position in shown]
     page = JobList(jobs=jobs, next_cursor=jobs[-1].id if jobs and len(found) > len(shown) else None)
     return Response(page.model_dump_json(), content_type="application/json")
@@ -136,7 +142,7 @@ def cancel_job(path: JobPath) -> Response:
     },
 )
 def get_result(path: JobPath, query: ResultQuery) -> Response:
-    """Fetch the finished picture."""
+    """Fetch the finished picture: from S3, or through the API."""
     service = services()
     output = _output(_find(service, path.job_id)[0])
     filename = f"{path.job_id}.{output.result_key.rsplit('.', 1)[-1]}"
@@ -186,6 +192,27 @@ def _conditional(response: Response) -> Response:
     return response
 
 
+def _as_created(job_id: str, upload: CheckedUpload, inputs: Inputs) -> JobRecord:
+    return JobRecord(
+        id=job_id,
+        status=JobStatus.QUEUED,
+        priority=upload.priority,
+        params=upload.params,
+        metadata=upload.metadata,
+        inputs=inputs,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _progress(service: Services, job_ids: list[str]) -> dict[str, Progress]:
+    """Progress may lie on a Redis of its own; without it the truth is still worth telling."""
+    try:
+        return service.progress.read(job_ids)
+    except RedisError as error:
+        log.warning("progress not read", error=repr(error))
+        return {}
+
+
 def _find(service: Services, job_id: str) -> tuple[JobRecord, int | None]:
     found = service.records.get(_known_id(job_id))
     if found is None:
@@ -218,7 +245,7 @@ def _job_response(
 ) -> Response:
     progress = None
     if record.started_at is not None:
-        progress = service.progress.read([record.id]).get(record.id)
+        progress = _progress(service, [record.id]).get(record.id)
     job = present(record, queue_position, progress)
     response = Response(job.model_dump_json(), status, content_type="application/json")
     response.add_etag()

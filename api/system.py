@@ -83,7 +83,7 @@ def readyz() -> Response:
     service = services()
     workers: int | None = None
     try:
-        workers = len(service.workers.up())
+        workers = service.workers.count()
         redis = True
     except RedisError:
         redis = False

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from shared.errors import (
     TooLarge,
     UnsupportedMedia,
 )
-from shared.images import decode_image
+from shared.images import check_image
 from shared.jobs import Priority
 from shared.parameters import Parameters
 from shared.settings import Settings
@@ -29,6 +30,9 @@ TEXT_FIELDS = frozenset({"params", "metadata", "priority"})
 MAX_TEXT_BYTES = 64 * 1024
 MAX_JSON_DEPTH = 16
 REPLACEMENT = "\ufffd"  # what Werkzeug puts where a field is not UTF-8; JSON can escape a real one
+
+# A picture of the largest size takes some 200 MB while it is decoded: not in all threads at once.
+_decoder = threading.BoundedSemaphore(2)
 
 # What the OpenAPI document says of the request body.
 UPLOAD_SCHEMA: dict[str, Any] = {
@@ -136,7 +140,8 @@ def _image(file: FileStorage, field: str, settings: Settings) -> bytes:
     if len(data) > settings.max_image_bytes:
         raise TooLarge(f"{field}: {len(data):,} bytes, at most {settings.max_image_bytes:,} taken")
     try:
-        decode_image(data, settings.image_limits)
+        with _decoder:
+            check_image(data, settings.image_limits)
     except ImpastoError as error:
         raise type(error)(f"{field}: {error}", (Fault(field, str(error)),)) from None
     return data

@@ -1,15 +1,18 @@
 """Following a job on the terminal."""
 
+from collections.abc import Callable
+
 from client.bar import PaintingBar
 from client.client import Impasto
 from shared.jobs import Job, JobStatus
 
 
-def follow(impasto: Impasto, job_id: str) -> Job:
-    """Show a job's progress until it has ended."""
+def follow(impasto: Impasto, job_id: str, at_each: Callable[[], None] = lambda: None) -> Job:
+    """Show a job's progress until it has ended, and call `at_each` whenever it was looked at."""
     with PaintingBar(JobStatus.QUEUED) as bar:
         for job in impasto.follow(job_id):
             _show(bar, job)
+            at_each()
     return job
 
 

@@ -10,7 +10,7 @@ from shared.parameters import Parameters
 
 
 class JobStatus(StrEnum):
-    """Where a job is. It moves only downwards in this list, and ends in one of the last three."""
+    """Where a job is. It ends in one of the last three, and stays there."""
 
     QUEUED = "queued"  # accepted, waits for a worker
     RUNNING = "running"  # a worker holds its lease
@@ -72,7 +72,7 @@ class Progress(_Model):
 
     step: int = Field(description="Optimiser steps done, over all levels.")
     total_steps: int = Field(description="Optimiser steps in all.")
-    fraction: float = Field(ge=0, le=1, description="Share of the work that is done.")
+    fraction: float = Field(ge=0, le=1, description="Share of the steps that are done.")
     level: int = Field(description="Level of the pyramid, from 1, coarsest first.")
     width_px: int = Field(description="Width of the picture at this level, px.")
     height_px: int = Field(description="Height of the picture at this level, px.")

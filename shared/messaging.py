@@ -15,7 +15,7 @@ from shared.jobs import Priority, Progress
 from shared.settings import Settings
 
 TASK_NAME = "impasto.stylize"
-# Longer than any job: when it passes, Redis hands the message to a second worker.
+# When it passes, Redis hands the message to a second worker, who finds the job held.
 VISIBILITY_TIMEOUT_SECONDS = 9000
 
 
@@ -45,6 +45,10 @@ def worker_config(settings: Settings) -> dict[str, Any]:
         "broker_transport_options": transport,
         "result_backend_transport_options": {"visibility_timeout": VISIBILITY_TIMEOUT_SECONDS},
         "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+        "redis_socket_timeout": 10,
+        "redis_socket_connect_timeout": 10,
+        "redis_socket_keepalive": True,
+        "redis_backend_health_check_interval": 25,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,

@@ -135,7 +135,11 @@ class Parameters(_Strict):
             return values
         name = values.get("preset", "default")
         preset = PRESETS.get(name) if isinstance(name, str) else None
-        values = values if preset is None else {**preset.values, **values}
+        if preset is not None:
+            inherited = dict(preset.values)
+            if values.get("optimizer", inherited.get("optimizer")) != inherited.get("optimizer"):
+                inherited.pop("learning_rate", None)  # it suits the preset's own optimiser only
+            values = {**inherited, **values}
         if values.get("optimizer") == "adam":
             values = {"learning_rate": ADAM_LEARNING_RATE, **values}
         return values

@@ -1,8 +1,8 @@
 """Job records in Redis: the only truth about a job's state, attempt, fence and result.
 
 Every change of state is one Lua script (`shared/lua`), under Redis's own clock. Next to the records
-lie a queue (sorted by priority, then by age) and one index for each status, sorted by id; ids are
-UUIDv7, so by age. Listing and queue position cost O(log n), and nothing scans keys.
+lie a queue, the jobs to look after, and one index for each status, sorted by id; ids are UUIDv7, so
+by age. Listing and queue position cost O(log n), and nothing scans keys.
 """
 
 import json
@@ -32,7 +32,8 @@ from shared.parameters import Parameters
 from shared.settings import Settings
 
 SCRIPTS = Path(__file__).parent / "lua"
-QUEUE = "impasto:queue"
+QUEUE = "impasto:queue"  # waiting jobs, by priority, then by age
+DUE = "impasto:due"  # unfinished jobs, by when somebody should look after them
 PREVIEW_WANTED_SECONDS = 30
 RANKED = tuple(Priority)  # the first is served first
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(RANKED)}
@@ -103,11 +104,12 @@ class JobRecords:
         """Accept a job. Returns its id, or None when the queue is full."""
         job_id = str(uuid7())
         created = self._scripts["create"](
-            keys=[_record(job_id), QUEUE, _index(JobStatus.QUEUED)],
+            keys=[_record(job_id), QUEUE, DUE, _index(JobStatus.QUEUED)],
             args=[
                 job_id,
                 PRIORITY_RANK[priority],
                 self._settings.max_queued_jobs,
+                self._settings.republish_seconds,
                 *("priority", priority.value),
                 *("params", params.model_dump_json()),
                 *("metadata", json.dumps(metadata)),
@@ -142,6 +144,7 @@ class JobRecords:
             keys=[
                 _record(job_id),
                 QUEUE,
+                DUE,
                 _index(JobStatus.QUEUED),
                 _index(JobStatus.CANCELED),
             ],
@@ -165,6 +168,7 @@ class JobRecords:
             keys=[
                 _record(job_id),
                 QUEUE,
+                DUE,
                 _index(JobStatus.QUEUED),
                 _index(JobStatus.RUNNING),
                 _index(JobStatus.FAILED),
@@ -187,7 +191,8 @@ class JobRecords:
         """Keep the lease. False: it is lost, stop and write nothing."""
         return bool(
             self._scripts["renew"](
-                keys=[_record(lease.job_id)], args=[lease.fence, self._settings.lease_seconds]
+                keys=[_record(lease.job_id), DUE],
+                args=[lease.job_id, lease.fence, self._settings.lease_seconds],
             )
         )
 
@@ -211,45 +216,57 @@ class JobRecords:
         """End the job because somebody asked for it. False: the lease was lost."""
         return self._finish(lease, JobStatus.CANCELED)
 
-    def release(self, lease: Lease, priority: Priority) -> bool:
-        """Give the job back unfinished. False: the lease was lost."""
-        return bool(
-            self._scripts["release"](
-                keys=[
-                    _record(lease.job_id),
-                    QUEUE,
-                    _index(JobStatus.QUEUED),
-                    _index(JobStatus.RUNNING),
-                ],
-                args=[lease.job_id, lease.fence, PRIORITY_RANK[priority]],
-            )
+    def release(self, lease: Lease, priority: Priority) -> JobStatus | None:
+        """Give the job back unfinished. Returns its status now, None if the lease was lost."""
+        status = self._scripts["release"](
+            keys=[
+                _record(lease.job_id),
+                QUEUE,
+                DUE,
+                _index(JobStatus.QUEUED),
+                _index(JobStatus.RUNNING),
+                _index(JobStatus.CANCELED),
+            ],
+            args=[
+                lease.job_id,
+                lease.fence,
+                PRIORITY_RANK[priority],
+                self._settings.retention_seconds,
+            ],
         )
+        return JobStatus(status) if status else None
 
-    def abandoned(self) -> list[tuple[str, Priority]]:
-        """Running jobs whose lease has run out: their workers are gone."""
+    def take_due(self, limit: int) -> list[tuple[str, Priority]]:
+        """Jobs that wait for a while, or whose lease has run out; each is put off by being taken.
+
+        A running job comes again after `republish_seconds`, a waiting one when it has waited
+        twice as long, so that a long queue is not filled with messages about itself.
+        """
         seconds, microseconds = self._redis.time()
         now = seconds + microseconds / 1e6
-        job_ids = self._redis.zrange(_index(JobStatus.RUNNING), 0, -1)
+        job_ids = self._redis.zrangebyscore(DUE, "-inf", now, start=0, num=limit)
         with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
-                pipe.hmget(_record(job_id), "lease_until", "priority")
-            leases = pipe.execute()
-        return [
-            (job_id, Priority(priority))
-            for job_id, (lease_until, priority) in zip(job_ids, leases, strict=True)
-            if lease_until is not None and float(lease_until) < now
-        ]
-
-    def waiting(self, limit: int) -> list[tuple[str, Priority]]:
-        """The first queued jobs, in the order in which they will run."""
-        queued = self._redis.zrange(QUEUE, 0, limit - 1, withscores=True)
-        return [(job_id, RANKED[int(rank)]) for job_id, rank in queued]
+                pipe.hmget(_record(job_id), "status", "created_at", "priority")
+            records = pipe.execute()
+        found = []
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id, (status, created_at, priority) in zip(job_ids, records, strict=True):
+                if status is None:
+                    pipe.zrem(DUE, job_id)
+                    continue
+                waited = now - float(created_at) if status == JobStatus.QUEUED else 0.0
+                pause = max(self._settings.republish_seconds, waited)
+                pipe.zadd(DUE, {job_id: now + pause}, xx=True)  # not if it has ended meanwhile
+                found.append((job_id, Priority(priority)))
+            pipe.execute()
+        return found
 
     def _finish(self, lease: Lease, status: JobStatus, **fields: BaseModel) -> bool:
         pairs = [part for name, value in fields.items() for part in (name, value.model_dump_json())]
         return bool(
             self._scripts["finish"](
-                keys=[_record(lease.job_id), _index(JobStatus.RUNNING), _index(status)],
+                keys=[_record(lease.job_id), DUE, _index(JobStatus.RUNNING), _index(status)],
                 args=[lease.job_id, lease.fence, status, self._settings.retention_seconds, *pairs],
             )
         )

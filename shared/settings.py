@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.images import ImageLimits
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="Device of a worker: auto, cpu, cuda or cuda:N.")
     worker_name: str | None = Field(
-        None, description="Name under which a worker is listed. Its host name when not set."
+        None, description="Name under which a worker is listed. Host and process id when not set."
     )
     threads: int | None = Field(
         None, ge=1, description="CPU threads of a worker. All cores when not set."
@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     reconcile_interval_seconds: float = Field(
         15.0, gt=0, description="How often workers look for jobs that nobody holds, s."
     )
+    republish_seconds: float = Field(
+        60.0, gt=0, description="How long a job waits until its message is sent again, s; doubles."
+    )
     progress_interval_seconds: float = Field(
         0.5, ge=0, description="Shortest time between two reports of a job's progress, s."
     )
@@ -104,6 +107,12 @@ class Settings(BaseSettings):
         2.0, ge=0, description="Shortest time between two previews of a job, s."
     )
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json.")
+
+    @model_validator(mode="after")
+    def _lease_outlives_heartbeats(self) -> Self:
+        if self.lease_seconds < 3 * self.heartbeat_seconds:
+            raise ValueError("lease_seconds should be three times heartbeat_seconds or more")
+        return self
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

@@ -7,7 +7,6 @@ jobs/<id>/<fence>/manifest.json        what reproduces the result
 """
 
 import hashlib
-from functools import cached_property
 from typing import Any
 
 import boto3
@@ -21,7 +20,7 @@ STORAGE_ERRORS = (BotoCoreError, ClientError)
 _CONFIG = Config(
     connect_timeout=3,
     read_timeout=20,
-    retries={"mode": "standard", "total_max_attempts": 5},
+    retries={"mode": "standard", "total_max_attempts": 10},
     signature_version="s3v4",
     s3={"addressing_style": "path"},
     # Many S3 servers reject the checksums that boto3 adds on its own.
@@ -46,6 +45,9 @@ class Storage:
         self._settings = settings
         self._config = _CONFIG if patient else _IMPATIENT
         self._bucket = settings.s3_bucket
+        self._s3 = self._client(settings.s3_endpoint_url)
+        # The host is part of a signature, so the address that clients use has to sign.
+        self._signer = self._client(settings.s3_public_endpoint_url or settings.s3_endpoint_url)
 
     def _client(self, endpoint_url: str | None) -> Any:
         secret = self._settings.s3_secret_access_key
@@ -57,15 +59,6 @@ class Storage:
             aws_secret_access_key=secret.get_secret_value() if secret else None,
             config=self._config,
         )
-
-    @cached_property
-    def _s3(self) -> Any:
-        return self._client(self._settings.s3_endpoint_url)
-
-    @cached_property
-    def _signer(self) -> Any:
-        # The host is part of a signature, so the address that clients use has to sign.
-        return self._client(self._settings.s3_public_endpoint_url or self._settings.s3_endpoint_url)
 
     def ping(self) -> None:
         """Raise one of `STORAGE_ERRORS` when the bucket cannot be reached."""

@@ -61,6 +61,11 @@ class WorkerRegistry:
             pipe.zrem(WORKERS, name)
             pipe.execute()
 
+    def count(self) -> int:
+        """How many workers are up."""
+        seconds, _ = self._redis.time()
+        return int(self._redis.zcount(WORKERS, seconds, "+inf"))
+
     def up(self) -> list[Worker]:
         """The workers that are up, by name."""
         names = sorted(str(name) for name in self._redis.zrange(WORKERS, 0, -1))

@@ -22,7 +22,8 @@ REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "images"
 def _own_environment() -> Iterator[None]:
     """The tests do not depend on what the developer's shell sets."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in os.environ:
+        patch.setitem(Settings.model_config, "env_file", None)
+        for name in list(os.environ):
             if name.startswith("IMPASTO_"):
                 patch.delenv(name)
         yield
@@ -47,6 +48,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         patch.setenv("IMPASTO_HEARTBEAT_SECONDS", "0.5")
         patch.setenv("IMPASTO_LEASE_SECONDS", "5")
         patch.setenv("IMPASTO_RECONCILE_INTERVAL_SECONDS", "1")
+        patch.setenv("IMPASTO_REPUBLISH_SECONDS", "2")
         with Stack(folder, workers=WORKERS, port=None, report=print) as stack:
             yield stack
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
+from redis.exceptions import RedisError
 
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
@@ -36,13 +37,15 @@ class Heartbeat:
         self._worker = worker
         self._records = records
         self._registry = registry
-        self._seconds = settings.heartbeat_seconds
         self._hold: Hold | None = None
         self._stopping = threading.Event()
         # Apart, so that a broker that is slow to answer does not cost a job its lease.
         self._threads = [
-            threading.Thread(target=self._repeat, args=(work,), name=work.__name__, daemon=True)
-            for work in (self._beat, reconciler.run_if_due)
+            threading.Thread(target=self._repeat, args=(work, seconds), daemon=True)
+            for work, seconds in [
+                (self._beat, settings.heartbeat_seconds),
+                (reconciler.run_if_due, reconciler.interval_seconds),
+            ]
         ]
 
     def start(self) -> None:
@@ -61,16 +64,16 @@ class Heartbeat:
     @contextmanager
     def holding(self, lease: Lease) -> Iterator[Hold]:
         """Keep the lease as long as the block runs."""
-        self._hold = Hold(lease)
-        self._announce()
+        hold = self._hold = Hold(lease)
+        self._try_to_announce()
         try:
-            yield self._hold
+            yield hold
         finally:
             self._hold = None
-            self._announce()
+            self._try_to_announce()
 
-    def _repeat(self, work: Callable[[], None]) -> None:
-        while not self._stopping.wait(self._seconds):
+    def _repeat(self, work: Callable[[], None], seconds: float) -> None:
+        while not self._stopping.wait(seconds):
             try:
                 work()
             except Exception as error:  # a heart that stops would cost every job its lease
@@ -81,6 +84,12 @@ class Heartbeat:
         if hold is not None and not self._records.renew(hold.lease) and self._hold is hold:
             hold.lost.set()
         self._announce()
+
+    def _try_to_announce(self) -> None:
+        try:
+            self._announce()
+        except RedisError as error:  # the next beat says it
+            log.warning("worker not announced", error=repr(error))
 
     def _announce(self) -> None:
         hold = self._hold

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
 
 from pydantic import BaseModel
 
 from shared.jobs import Inputs, Output, Timestamp
+from shared.jobs import Losses as JobLosses
 from shared.parameters import Parameters
 from worker.engine import Losses, Provenance
 
@@ -25,9 +25,14 @@ class Manifest(BaseModel):
     device: str
     device_name: str
     precision: str
-    losses: dict[str, Any]
+    losses: JobLosses | None  # of the delivered picture
     seconds: float
     output: Output
+
+
+def job_losses(losses: Losses) -> JobLosses:
+    """The engine's losses as the service shows them."""
+    return JobLosses(content=losses.content, style=losses.style, tv=losses.tv, total=losses.total)
 
 
 def build_manifest(
@@ -36,7 +41,7 @@ def build_manifest(
     content_sha256: str,
     style_sha256s: Sequence[str],
     provenance: Provenance,
-    losses: Losses,
+    losses: Losses | None,
     seconds: float,
     output: Output,
 ) -> bytes:
@@ -47,12 +52,7 @@ def build_manifest(
         parameters=parameters,
         inputs=Inputs(content=content_sha256, styles=list(style_sha256s)),
         **vars(provenance),
-        losses={
-            "content": losses.content,
-            "style": losses.style,
-            "tv": losses.tv,
-            "total": losses.total,
-        },
+        losses=job_losses(losses) if losses else None,
         seconds=seconds,
         output=Output(**output.model_dump(include=set(Output.model_fields))),
     )

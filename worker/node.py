@@ -27,7 +27,8 @@ class Node:
     name: str
     settings: Settings
     network: VGG19
-    records: JobRecords
+    records: JobRecords  # outlasts a restart of Redis
+    asking: JobRecords  # answers or gives up at once, since a step waits
     storage: Storage
     heartbeat: Heartbeat
 
@@ -38,8 +39,10 @@ class Node:
             torch.set_num_threads(settings.threads)
         weights = load_weights(settings.weights)
         network = VGG19(weights, settings.device)
-        redis = connect(settings.redis_url.get_secret_value(), attempts=60, timeout_seconds=10)
+        url = settings.redis_url.get_secret_value()
+        redis = connect(url, attempts=60, timeout_seconds=10)
         records = JobRecords(redis, settings)
+        asking = JobRecords(connect(url, attempts=1, timeout_seconds=2), settings)
         worker = Worker(
             name=name,
             host=socket.gethostname(),
@@ -61,7 +64,7 @@ class Node:
         )
         heartbeat.start()
         log.info("worker is up", **worker.model_dump(exclude={"job_id"}))
-        return cls(name, settings, network, records, Storage(settings), heartbeat)
+        return cls(name, settings, network, records, asking, Storage(settings), heartbeat)
 
     def stop(self) -> None:
         """Withdraw the worker."""

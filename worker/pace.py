@@ -24,8 +24,11 @@ class Pace:
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         level = self._levels[level_index]
-        if self._level is not level or self._seconds_per_step is None:
+        if self._seconds_per_step is None or self._level is None:
             self._seconds_per_step = seconds
+        elif self._level is not level:
+            # The first step at a level also looks at the images: what is known is scaled instead.
+            self._seconds_per_step *= _pixels(level) / _pixels(self._level)
         else:
             self._seconds_per_step += (seconds - self._seconds_per_step) / WINDOW_STEPS
         self._level = level

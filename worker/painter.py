@@ -6,19 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+import torch
+
 from shared.images import CONTENT_TYPES, decode_image, encode_image
 from shared.jobs import JobRecord, StoredOutput
 from shared.jobs import Progress as JobProgress
 from shared.records import Wishes
 from shared.storage import Storage, input_key, manifest_key, result_key
-from worker.engine import Progress, Stylization
+from worker.engine import Losses, Progress, Stylization
 from worker.manifest import build_manifest
 from worker.node import Node
 from worker.pace import Interval
 from worker.pictures import to_image, to_tensor
 from worker.reports import Reporter
 
-WISHES_INTERVAL_SECONDS = 0.1
+WISHES_INTERVAL_SECONDS = 0.25
+
+
+log = structlog.get_logger(__name__)
 
 
 class Interrupted(Exception):
@@ -101,6 +107,25 @@ def _run_steps(run: Stylization, reporter: Reporter, stops: Stops) -> Progress:
     return progress
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device, or the machine, had too little memory."""
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        or "can't allocate memory" in str(error)  # PyTorch's RuntimeError on a CPU
+    )
+
+
+def _losses(run: Stylization) -> Losses | None:
+    """Losses of the delivered picture. Not worth a finished job where memory is short."""
+    try:
+        return run.delivered_losses()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        log.warning("too little memory to evaluate the delivered picture")
+        return None
+
+
 def _store_result(
     storage: Storage, record: JobRecord, fence: int, run: Stylization, seconds: float
 ) -> StoredOutput:
@@ -122,7 +147,7 @@ def _store_result(
         content_sha256=record.inputs.content,
         style_sha256s=record.inputs.styles,
         provenance=run.provenance,
-        losses=run.delivered_losses(),
+        losses=_losses(run),
         seconds=seconds,
         output=output,
     )

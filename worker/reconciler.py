@@ -4,8 +4,7 @@ import structlog
 from celery import Celery
 from redis import Redis
 
-from shared.jobs import Priority
-from shared.messaging import queue_name, wake_a_worker
+from shared.messaging import wake_a_worker
 from shared.records import JobRecords
 
 MAX_PUBLISHED_AT_ONCE = 100
@@ -22,29 +21,18 @@ class Reconciler:
         self._redis = redis
         self._records = records
         self._app = app
-        self._interval_ms = int(interval_seconds * 1000)
+        self.interval_seconds = interval_seconds
 
     def run_if_due(self) -> None:
         """Look after lost jobs unless somebody did so a moment ago."""
-        if self._redis.set(LOCK, "1", nx=True, px=self._interval_ms):
+        if self._redis.set(LOCK, "1", nx=True, px=int(self.interval_seconds * 1000)):
             self.run()
 
     def run(self) -> None:
-        """Publish jobs whose worker is gone, and jobs that wait although no message does.
+        """Publish jobs whose worker is gone, and jobs that have waited for a while.
 
         A message too many does no harm: whoever takes it finds the job held or finished.
         """
-        lost = self._records.abandoned()
-        if self._no_message_waits():
-            lost += self._records.waiting(MAX_PUBLISHED_AT_ONCE)
-        for job_id, priority in lost:
-            log.warning("job published again", job_id=job_id)
+        for job_id, priority in self._records.take_due(MAX_PUBLISHED_AT_ONCE):
+            log.info("job published again", job_id=job_id)
             wake_a_worker(self._app, job_id, priority)
-
-    def _no_message_waits(self) -> bool:
-        with self._app.connection_for_write() as connection:
-            channel = connection.default_channel
-            return all(
-                channel.client.llen(queue_name(priority)) == 0  # kombu keeps a queue as a list
-                for priority in Priority
-            )

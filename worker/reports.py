@@ -6,11 +6,11 @@ from collections.abc import Callable
 import structlog
 from PIL import Image
 
-from shared.jobs import Losses
 from shared.jobs import Progress as JobProgress
 from shared.settings import Settings
 from shared.storage import STORAGE_ERRORS, Storage, preview_key
 from worker.engine import Progress, Stylization
+from worker.manifest import job_losses
 from worker.pace import Interval, Pace
 from worker.pictures import to_image
 
@@ -49,7 +49,6 @@ class Reporter:
 
     def describe(self, progress: Progress) -> JobProgress:
         """The progress as clients see it. Reads the losses from the device."""
-        losses = progress.losses()
         return JobProgress(
             step=progress.step,
             total_steps=progress.total_steps,
@@ -57,9 +56,7 @@ class Reporter:
             level=progress.level + 1,
             width_px=progress.width_px,
             height_px=progress.height_px,
-            losses=Losses(
-                content=losses.content, style=losses.style, tv=losses.tv, total=losses.total
-            ),
+            losses=job_losses(progress.losses()),
             steps_per_second=self._pace.steps_per_second,
             eta_seconds=self._pace.eta_seconds,
         )

@@ -3,20 +3,31 @@
 from typing import Any
 
 import structlog
-import torch
 from celery import Task
-from celery.exceptions import Ignore
+from celery.exceptions import BackendError, Ignore
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from shared.errors import ImpastoError
-from shared.jobs import ErrorCode, JobError, Progress
+from shared.jobs import ErrorCode, JobError, JobRecord, JobStatus, Progress
 from shared.messaging import wake_a_worker
-from shared.records import Lease
+from shared.records import Lease, Wishes
 from shared.storage import STORAGE_ERRORS, ObjectMissing
 from worker.engine import EngineError
 from worker.heartbeat import Hold
 from worker.node import Node
-from worker.painter import Canceled, Flag, LeaseLost, ShuttingDown, Stops, paint
+from worker.painter import (
+    Canceled,
+    Flag,
+    LeaseLost,
+    ShuttingDown,
+    Stops,
+    is_out_of_memory,
+    paint,
+)
 
+# What Redis being away looks like, from our client, from Celery and from kombu.
+AWAY = (RedisError, BackendError, OperationalError)
 log = structlog.get_logger(__name__)
 
 
@@ -46,9 +57,18 @@ def _run_held(node: Node, task: Task, hold: Hold, shutting_down: Flag) -> dict[s
     log.info("job started", preset=record.params.preset, size=record.params.size)
 
     def publish(progress: Progress) -> None:
-        task.update_state(state="PROGRESS", meta=progress.model_dump(mode="json"))
+        try:
+            task.update_state(state="PROGRESS", meta=progress.model_dump(mode="json"))
+        except AWAY as error:  # painting goes on, and the next report will say how far it is
+            log.warning("progress not published", error=repr(error))
 
-    stops = Stops(hold.lost, shutting_down, lambda: node.records.wishes(lease.job_id))
+    def wishes() -> Wishes:
+        try:
+            return node.asking.wishes(lease.job_id)
+        except RedisError:
+            return Wishes(cancel=False, preview=False)
+
+    stops = Stops(hold.lost, shutting_down, wishes)
     try:
         output, progress = paint(node, record, lease.fence, stops, publish)
     except LeaseLost:
@@ -59,16 +79,19 @@ def _run_held(node: Node, task: Task, hold: Hold, shutting_down: Flag) -> dict[s
         log.info("job canceled")
         raise Ignore("canceled") from None
     except ShuttingDown:
-        if node.records.release(lease, record.priority):
-            wake_a_worker(task.app, lease.job_id, record.priority)
-        log.info("job given back")
+        _give_back(node, task, lease, record)
         raise Ignore("shutting down") from None
+    except AWAY:
+        # Nobody can be told how the job ended: when its lease has run out, it is painted again.
+        log.exception("Redis is away; the job is left to another worker")
+        raise Ignore("Redis is away") from None
     except Exception as error:
         reason = _reason(error)
         node.records.fail(lease, reason)
         log.warning("job failed", code=reason.code, exc_info=reason.code == ErrorCode.INTERNAL)
         raise Ignore("failed") from None
 
+    publish(progress)  # before the end is known: who sees the end sees the last step
     if not node.records.succeed(lease, output):
         log.warning("lease lost before the result was published")
         raise Ignore("lost")
@@ -76,8 +99,18 @@ def _run_held(node: Node, task: Task, hold: Hold, shutting_down: Flag) -> dict[s
     return progress.model_dump(mode="json")
 
 
+def _give_back(node: Node, task: Task, lease: Lease, record: JobRecord) -> None:
+    status = node.records.release(lease, record.priority)
+    log.info("job given back", status=status)
+    if status == JobStatus.QUEUED:
+        try:
+            wake_a_worker(task.app, lease.job_id, record.priority)
+        except AWAY as error:  # the reconciler does it
+            log.warning("publishing failed", error=repr(error))
+
+
 def _reason(error: Exception) -> JobError:
-    if isinstance(error, EngineError):
+    if isinstance(error, EngineError) and error.code in list(ErrorCode):
         return JobError(code=ErrorCode(error.code), message=str(error))
     if isinstance(error, ImpastoError):  # an input that the API took and we cannot read
         return JobError(code=ErrorCode.INVALID_INPUT, message=str(error))
@@ -85,7 +118,7 @@ def _reason(error: Exception) -> JobError:
         return JobError(code=ErrorCode.STORAGE, message=f"the object {error} is gone")
     if isinstance(error, STORAGE_ERRORS):
         return JobError(code=ErrorCode.STORAGE, message="the object storage did not answer")
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if is_out_of_memory(error):
         return JobError(
             code=ErrorCode.OUT_OF_MEMORY, message="the device has too little memory for this size"
         )

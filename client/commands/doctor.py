@@ -115,9 +115,17 @@ def _device(settings: Settings) -> Finding:
 
 def _in_python(name: str, code: str, ok: str | None = None) -> Finding:
     """Run the worker's own check. PyTorch may be missing here, which is fine for an API machine."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT_SECONDS
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=TIMEOUT_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return Finding(
+            name,
+            ok=False,
+            detail=f"no answer in {TIMEOUT_SECONDS} s",
+            advice="Look at what the machine is busy with.",
+        )
     if done.returncode == 0:
         return Finding(name, ok=True, detail=ok or done.stdout.strip())
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]

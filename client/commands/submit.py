@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from client.client import Impasto
+from client.files import check_writable, with_format_of
 from client.following import follow
 from client.terminal import (
     end,
@@ -68,6 +69,9 @@ def submit(
         )
     if preset is not None:
         params["preset"] = preset
+    if output is not None:
+        check_writable(output)
+        params = with_format_of(output, params)
     with Impasto(url) as impasto:
         job = impasto.submit(content, styles, priority=Priority(priority), **params)
         if not as_json:

@@ -78,7 +78,9 @@ def demo(content: str, style: str, size: int, output: Path) -> None:
         Impasto(stack.url) as impasto,
     ):
         _report(f"Posting {Path(content).name} and {Path(style).name} to {stack.url}/v1/jobs")
-        job = follow(impasto, impasto.submit(content, [style], size=size).id)
+        job = follow(
+            impasto, impasto.submit(content, [style], size=size).id, at_each=stack.supervise
+        )
         end(job)
         picture, manifest = output / "result.png", output / "manifest.json"
         impasto.save_result(job.id, picture)

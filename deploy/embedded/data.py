@@ -7,6 +7,10 @@ from typing import Self
 from deploy.embedded.process import StartError
 
 
+class FolderInUse(StartError):
+    """Another stack uses the folder."""
+
+
 class DataFolder:
     """A folder under an exclusive lock. The lock goes when this process does, however it ends."""
 
@@ -23,7 +27,7 @@ class DataFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise StartError(
+            raise FolderInUse(
                 f"another Impasto uses {path}: name another folder with --data"
             ) from None
 
@@ -33,7 +37,7 @@ class DataFolder:
         for number in range(1, 100):
             try:
                 return cls(root / str(number))
-            except StartError:
+            except FolderInUse:
                 continue
         raise StartError(f"all data folders under {root} are in use")
 

@@ -57,7 +57,9 @@ def start_valkey(data: Path, logs: Path) -> Server:
         stdin=config.encode(),
     )
     url = f"redis://:{password}@127.0.0.1:{port}/0"
-    return _start(process, {"IMPASTO_REDIS_URL": url}, lambda: _redis_answers(url))
+    # All three, so that no .env or shell sends part of the work elsewhere.
+    names = ("IMPASTO_REDIS_URL", "IMPASTO_BROKER_URL", "IMPASTO_RESULT_BACKEND_URL")
+    return _start(process, dict.fromkeys(names, url), lambda: _redis_answers(url))
 
 
 def start_seaweedfs(data: Path, logs: Path) -> Server:
@@ -87,6 +89,7 @@ def start_seaweedfs(data: Path, logs: Path) -> Server:
     process = Process("seaweedfs", command, logs / "seaweedfs.log", {**os.environ, **keys})
     environment = {
         "IMPASTO_S3_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
+        "IMPASTO_S3_PUBLIC_ENDPOINT_URL": f"http://127.0.0.1:{s3}",
         "IMPASTO_S3_BUCKET": BUCKET,
         "IMPASTO_S3_ACCESS_KEY_ID": access_key,
         "IMPASTO_S3_SECRET_ACCESS_KEY": secret_key,

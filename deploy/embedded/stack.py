@@ -76,7 +76,7 @@ class Stack:
             self.environment |= server.environment
 
         self._report(f"Starting {self._worker_count} worker(s): VGG-19 is loaded")
-        threads = max(1, (os.cpu_count() or 1) // self._worker_count)
+        threads = max(1, _usable_cores() // self._worker_count)
         for number in range(1, self._worker_count + 1):
             worker = self._spawn(
                 f"worker-{number}",
@@ -123,3 +123,10 @@ class Stack:
         except httpx.TransportError:
             return False
         return answer.is_success and len(answer.json()["workers"]) >= self._worker_count
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use, which may be fewer than the machine has."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

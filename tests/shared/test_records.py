@@ -20,7 +20,7 @@ from shared.jobs import (
     StoredOutput,
 )
 from shared.parameters import Parameters
-from shared.records import JobRecords, Lease
+from shared.records import DUE, JobRecords, Lease
 from shared.settings import Settings
 from tests.shared.conftest import INPUTS
 from tests.shared.strategies import patient
@@ -234,7 +234,7 @@ def test_a_late_worker_may_finish_as_long_as_nobody_took_its_job(
 
 
 def test_renewing_keeps_the_lease_beyond_its_first_end(valkey: redis.Redis) -> None:
-    short = JobRecords(valkey, Settings(lease_seconds=0.2, _env_file=None))
+    short = JobRecords(valkey, Settings(lease_seconds=0.2, heartbeat_seconds=0.05, _env_file=None))
     job_id = create(short)
     lease = claim(short, job_id)
     for _ in range(4):
@@ -262,21 +262,48 @@ def test_a_job_that_lost_three_workers_fails_and_says_so(
     assert record.attempt == settings.max_attempts
     assert records.claim(job_id, "w9") == "finished"
     assert listed(records, JobStatus.FAILED) == [job_id] == listed(records)
-    assert records.abandoned() == []
+    assert due(valkey) == []
 
 
-def test_abandoned_jobs_are_those_whose_lease_ran_out(
-    records: JobRecords, valkey: redis.Redis
-) -> None:
-    held, lost, queued = create(records), create(records, Priority.LOW), create(records)
+def due(valkey: redis.Redis) -> list[str]:
+    """All jobs that somebody should look after, now or later."""
+    return [str(job_id) for job_id in valkey.zrange(DUE, 0, -1)]
+
+
+def test_jobs_whose_lease_ran_out_are_due(records: JobRecords, valkey: redis.Redis) -> None:
+    held, lost = create(records), create(records, Priority.LOW)
     claim(records, held)
     claim(records, lost)
-    assert records.abandoned() == []
+    assert records.take_due(10) == []
 
-    expire(valkey, lost)
+    valkey.zadd(DUE, {lost: 1})
 
-    assert records.abandoned() == [(lost, Priority.LOW)]
-    assert queued not in dict(records.abandoned())
+    assert records.take_due(10) == [(lost, Priority.LOW)]
+    assert records.take_due(10) == []  # taking it puts it off
+
+
+def test_a_waiting_job_is_due_after_a_while_and_then_ever_more_rarely(
+    records: JobRecords, valkey: redis.Redis, settings: Settings
+) -> None:
+    job_id = create(records)
+    key = f"impasto:job:{{{job_id}}}"
+    created_at = float(str(valkey.hget(key, "created_at")))
+    assert valkey.zscore(DUE, job_id) == pytest.approx(created_at + settings.republish_seconds)
+
+    valkey.hset(key, "created_at", created_at - 1000)
+    valkey.zadd(DUE, {job_id: 1})
+    assert records.take_due(10) == [(job_id, Priority.NORMAL)]
+
+    assert valkey.zscore(DUE, job_id) == pytest.approx(created_at + 1000, abs=5)
+
+
+def test_a_lease_that_is_renewed_is_not_due(
+    records: JobRecords, valkey: redis.Redis, settings: Settings
+) -> None:
+    lease = claim(records, create(records))
+    valkey.zadd(DUE, {lease.job_id: 1})
+    assert records.renew(lease)
+    assert records.take_due(10) == []
 
 
 def test_a_job_given_back_waits_at_its_old_place_and_loses_no_attempt(records: JobRecords) -> None:
@@ -349,8 +376,8 @@ def test_a_canceled_job_that_is_given_back_ends_as_canceled(records: JobRecords)
     lease = claim(records, job_id)
     records.cancel(job_id)
     records.release(lease, Priority.NORMAL)
-    assert records.claim(job_id, "w2") == "canceled"
-    assert records.waiting(10) == []
+    assert get(records, job_id).status == JobStatus.CANCELED
+    assert records.claim(job_id, "w2") == "finished"
 
 
 def test_cancel_and_finish_that_race_leave_one_end(records: JobRecords, settings: Settings) -> None:
@@ -395,13 +422,7 @@ def test_the_queue_goes_by_priority_then_by_age(records: JobRecords) -> None:
         for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH)
     )
     order = [*high, *normal, *low]
-    assert [job_id for job_id, _ in records.waiting(10)] == order
     assert [position(records, job_id) for job_id in order] == list(range(6))
-    assert records.waiting(3) == [
-        (high[0], Priority.HIGH),
-        (high[1], Priority.HIGH),
-        (normal[0], Priority.NORMAL),
-    ]
 
 
 def test_a_full_queue_takes_no_job_until_one_leaves(valkey: redis.Redis) -> None:

@@ -26,6 +26,7 @@ def test_every_field_is_read_from_its_environment_variable(monkeypatch: pytest.M
 
 
 def test_a_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Settings.model_config, "env_file", ".env")  # which the other tests ignore
     Path(".env").write_text("IMPASTO_API_PORT=9001\nIMPASTO_MAX_STYLES=2\nOTHER=1\n")
     monkeypatch.setenv("IMPASTO_MAX_STYLES", "5")
     settings = Settings()

@@ -39,7 +39,7 @@ def test_two_pictures_become_one_that_can_be_taken_home(
     job_id = visitor.order(size=64, steps=12)
     expect(page.get_by_role("heading", level=1)).to_have_text("Quiet field, after Diagonal strokes")
     expect(state(page)).to_have_text(re.compile("^Painted in"))
-    expect(page.get_by_text(re.compile("Adam, 12 steps, 64 . 48 px"))).to_be_visible()
+    expect(page.get_by_text(re.compile("L-BFGS, 12 steps, 64 . 48 px"))).to_be_visible()
     result = page.get_by_role("img", name="The finished picture")
     expect(result).to_have_js_property("naturalWidth", 64)
 

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from shared.jobs import Inputs, Output, StoredOutput
+from shared.jobs import Losses as JobLosses
 from shared.parameters import Parameters
 from worker.engine import Losses, Provenance
 from worker.manifest import Manifest, build_manifest
@@ -46,7 +47,7 @@ def test_a_manifest_reads_back_as_what_was_written() -> None:
     assert manifest.inputs == Inputs(content="a" * 64, styles=["b" * 64, "e" * 64])
     assert manifest.output == Output(**OUTPUT.model_dump(include=set(Output.model_fields)))
     assert {name: getattr(manifest, name) for name in vars(PROVENANCE)} == vars(PROVENANCE)
-    assert manifest.losses == {"content": 1.0, "style": 2.0, "tv": 0.5, "total": 3.5}
+    assert manifest.losses == JobLosses(content=1.0, style=2.0, tv=0.5, total=3.5)
     assert manifest.seconds == 1.5
     assert abs((datetime.now(UTC) - manifest.created_at).total_seconds()) < 60
     assert manifest.impasto_version

@@ -11,7 +11,7 @@ from celery import Celery
 from shared.jobs import Priority
 from shared.messaging import Publisher, queue_name, worker_config
 from shared.parameters import Parameters
-from shared.records import JobRecords, Lease
+from shared.records import DUE, JobRecords, Lease
 from shared.settings import Settings
 from tests.shared.conftest import INPUTS
 from worker.reconciler import MAX_PUBLISHED_AT_ONCE, Reconciler
@@ -41,21 +41,26 @@ def messages(valkey: redis.Redis, priority: Priority = Priority.NORMAL) -> list[
     return [json.loads(str(text))["headers"]["id"] for text in reversed(list(waiting))]
 
 
-def test_queued_jobs_without_a_message_get_one_in_their_order(
-    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis
+def make_due(valkey: redis.Redis, *job_ids: str) -> None:
+    valkey.zadd(DUE, {job_id: number for number, job_id in enumerate(job_ids, start=1)})
+
+
+def test_jobs_that_have_waited_get_a_message_whatever_else_waits(
+    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis, settings: Settings
 ) -> None:
-    low, first, second = (
-        create(records, Priority.LOW),
-        create(records, Priority.NORMAL),
-        create(records, Priority.NORMAL),
-    )
+    low, first, second = create(records, Priority.LOW), create(records), create(records)
+    Publisher(settings).publish(second, Priority.NORMAL)
+    make_due(valkey, low, first)
+
     reconciler.run()
-    assert messages(valkey) == [first, second]
+    reconciler.run()
+
+    assert messages(valkey) == [second, first]
     assert messages(valkey, Priority.LOW) == [low]
     assert messages(valkey, Priority.HIGH) == []
 
 
-def test_nothing_is_published_while_messages_wait(
+def test_a_job_that_was_just_accepted_needs_no_second_message(
     reconciler: Reconciler, records: JobRecords, valkey: redis.Redis, settings: Settings
 ) -> None:
     job_id = create(records)
@@ -64,18 +69,19 @@ def test_nothing_is_published_while_messages_wait(
     assert messages(valkey) == [job_id]
 
 
-def test_a_job_whose_worker_is_gone_gets_a_message_at_once(
-    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis, settings: Settings
+def test_a_job_whose_worker_is_gone_gets_one_message(
+    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis
 ) -> None:
-    lost, held, waiting = create(records), create(records), create(records)
+    lost, held = create(records), create(records)
     for job_id in (lost, held):
         assert isinstance(records.claim(job_id, "w1"), Lease)
     valkey.hset(f"impasto:job:{{{lost}}}", "lease_until", 1)
-    Publisher(settings).publish(waiting, Priority.NORMAL)
+    make_due(valkey, lost)
 
     reconciler.run()
+    reconciler.run()
 
-    assert messages(valkey) == [waiting, lost]
+    assert messages(valkey) == [lost]
 
 
 def test_finished_and_canceled_jobs_are_left_alone(
@@ -94,6 +100,7 @@ def test_a_long_queue_is_published_in_portions(
     reconciler: Reconciler, records: JobRecords, valkey: redis.Redis
 ) -> None:
     jobs = [create(records) for _ in range(MAX_PUBLISHED_AT_ONCE + 5)]
+    make_due(valkey, *jobs)
     reconciler.run()
     assert messages(valkey) == jobs[:MAX_PUBLISHED_AT_ONCE]
 

@@ -3,7 +3,6 @@
 import difflib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import click
 from pydantic import ValidationError
 
 from client.bar import PaintingBar
+from client.files import check_writable, with_format_of
 from client.terminal import Failure, parse_settings, stderr
 from shared.errors import ImpastoError
 from shared.images import CONTENT_TYPES, decode_image, encode_image
@@ -21,13 +21,12 @@ from shared.jobs import Output
 from shared.parameters import Parameters, field_names
 from shared.presets import PRESETS
 from worker.engine import VGG19, EngineError, Losses, Stylization, load_weights
-from worker.manifest import build_manifest
+from worker.manifest import build_manifest, job_losses
 from worker.pace import Interval, Pace
 from worker.pictures import to_image, to_tensor
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 WRITABLE = click.Path(dir_okay=False, path_type=Path)
-FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 EXIT_INTERRUPTED = 130
 BAR_INTERVAL_SECONDS = 0.2
 
@@ -85,7 +84,7 @@ def stylize(
     """
     parameters = _parameters(settings, options, output)
     for path in filter(None, (output, manifest)):
-        _check_writable(path)
+        check_writable(path)
     try:
         with _failures():
             files = [path.read_bytes() for path in (content, *styles)]
@@ -134,15 +133,7 @@ def _parameters(settings: tuple[str, ...], options: Mapping[str, Any], output: P
     """The parameters that the command line asks for; an option of its own goes before --set."""
     values = parse_settings(settings)
     values |= {name: value for name, value in options.items() if value is not None}
-    if output.suffix.lower() not in FORMATS:
-        raise click.BadParameter(
-            f"cannot tell the format of {output.name!r}: expected .png, .jpg, .jpeg or .webp",
-            param_hint="--output",
-        )
-    encoding = values.get("output", {})
-    if not isinstance(encoding, dict):
-        raise click.BadParameter("output has parts: --set output.quality=90", param_hint="--set")
-    values["output"] = {**encoding, "format": FORMATS[output.suffix.lower()]}
+    values = with_format_of(output, values)
     try:
         return Parameters(**values)
     except ValidationError as error:
@@ -156,15 +147,6 @@ def _fault(fault: Mapping[str, Any]) -> str:
         return f"{name}: {message}" if name else message
     near = difflib.get_close_matches(name, field_names(), n=1)
     return f"there is no parameter {name!r}" + (f": did you mean {near[0]!r}?" if near else "")
-
-
-def _check_writable(path: Path) -> None:
-    """Find out before the work whether its result can be kept."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise click.UsageError(f"cannot write {path}: there is no folder {folder}")
-    if not os.access(path if path.exists() else folder, os.W_OK):
-        raise click.UsageError(f"cannot write {path}: permission denied")
 
 
 def _decode(path: Path, data: bytes) -> Any:
@@ -209,12 +191,7 @@ def _report(steps: int, seconds: float, losses: Losses, output: Path) -> str:
             "steps": steps,
             "seconds": round(seconds, 3),
             "steps_per_second": round(steps / seconds, 3),
-            "losses": {
-                "content": losses.content,
-                "style": losses.style,
-                "tv": losses.tv,
-                "total": losses.total,
-            },
+            "losses": job_losses(losses).model_dump(),
             "output": str(output),
         }
     )

@@ -62,7 +62,7 @@ def _become_celery(device: str, name: str, log_level: str) -> None:
         *(sys.executable, "-m", "celery", "--quiet", "-A", "worker.app", "worker"),
         *("--pool", "prefork", "--concurrency", "1"),
         *("--hostname", f"{name}@%h", "--loglevel", log_level),
-        *("--without-gossip", "--without-mingle"),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
     ]
     os.execve(sys.executable, command, environment)  # noqa: S606 - signals go to Celery itself
 
@@ -92,7 +92,8 @@ def _one_for_each_gpu(name: str | None, log_level: str) -> None:
             if child.poll() is not None and not stopping:
                 click.echo(f"the worker of GPU {gpu} ended; starting it again", err=True)
                 time.sleep(RESTART_SECONDS)
-                children[gpu] = _start_on(gpu, prefix, log_level)
+                if not stopping:  # the signal may have come during the pause
+                    children[gpu] = _start_on(gpu, prefix, log_level)
     for child in children.values():
         child.wait()
 

@@ -97,8 +97,9 @@ class Stylization:
         self.step = 0
         self._vgg = vgg
         self._precision = vgg.precision(parameters.precision)
-        self._content = content.to(vgg.device, torch.float32)
-        self._styles = [style.to(vgg.device, torch.float32) for style in styles]
+        # The originals stay where they are: only their resampled forms take memory of the device.
+        self._content = content.float()
+        self._styles = [style.float() for style in styles]
         self._generator = torch.Generator().manual_seed(parameters.seed)
         self._stage = self._open_stage(0, self._initial_iterate())
 
@@ -208,7 +209,7 @@ class Stylization:
         level = self.levels[0]
         if self.parameters.init == "noise":
             return noise(level.height, level.width, self._generator).to(self._vgg.device)
-        return resample(self._content, level.size)
+        return resample(self._content, level.size).to(self._vgg.device)
 
     def _open_stage(self, index: int, start: Tensor) -> _Stage:
         iterate = start.clone(memory_format=torch.contiguous_format)
@@ -223,8 +224,8 @@ class Stylization:
         size = self.levels[index].size
         return build_objective(
             self._vgg,
-            resample(self._content, size),
-            [resample(style, size) for style in self._styles],
+            resample(self._content, size).to(self._vgg.device),
+            [resample(style, size).to(self._vgg.device) for style in self._styles],
             self.parameters,
             PRECISIONS[precision],
         )
