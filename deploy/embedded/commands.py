@@ -1,14 +1,11 @@
 """`impasto up` and `impasto demo`: the whole system on this machine, with one command."""
 
 import json
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import click
 
@@ -16,6 +13,7 @@ from client.client import Impasto
 from client.errors import ClientError
 from client.following import follow
 from client.terminal import Failure, end, stderr
+from deploy.embedded import interrupts
 from deploy.embedded.data import DataFolder
 from deploy.embedded.process import StartError
 from deploy.embedded.stack import Stack
@@ -95,13 +93,8 @@ def _report(line: str) -> None:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    """End with a sentence, and end a SIGTERM or a closed terminal as orderly as Ctrl-C."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    """End with a sentence, and when interrupted, in order."""
+    interrupts.install()
     try:
         yield
     except (StartError, ClientError) as error:

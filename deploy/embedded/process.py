@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from deploy.embedded import interrupts
+
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
 PR_SET_PDEATHSIG = 1
@@ -96,6 +98,7 @@ class Process:
         """Wait for the command to be ready. Raises `StartError` when it ends or takes too long."""
         deadline = time.monotonic() + seconds
         while not is_ready():
+            interrupts.check()
             if not self.is_running:
                 raise self.failure("ended while it was starting")
             if time.monotonic() > deadline:

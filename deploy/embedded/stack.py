@@ -9,6 +9,7 @@ from typing import Self
 
 import httpx
 
+from deploy.embedded import interrupts
 from deploy.embedded.data import DataFolder
 from deploy.embedded.ports import listen
 from deploy.embedded.process import Process
@@ -39,12 +40,15 @@ class Stack:
 
     def __enter__(self) -> Self:
         with ExitStack() as on_failure:
-            on_failure.callback(self._stop.close)
+            on_failure.callback(self._close)
             self._start()
             on_failure.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
         # Workers and API first and together, so that nobody loses a server while it ends.
         for process in self._processes:
             process.terminate()
@@ -57,6 +61,7 @@ class Stack:
 
     def supervise(self) -> None:
         """Look after the processes: one that died is started again, on its port and its data."""
+        interrupts.check()
         for process in [*self.servers, *self._processes]:
             if not process.is_running:
                 self._report(f"{process.name} died; starting it again (log: {process.log})")

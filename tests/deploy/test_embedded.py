@@ -335,3 +335,22 @@ def test_a_system_whose_port_is_taken_says_so(
     assert (tmp_path / "out").read_text() == (
         f"Error: port {port} is in use: name another one with --port, or none\n"
     )
+
+
+def test_an_interrupt_that_a_finalizer_swallowed_is_raised_again() -> None:
+    """As seen: `Exception ignored in: <finalize object>`, and the system ran on."""
+    script = """
+import os, signal, weakref
+from deploy.embedded import interrupts
+
+class Thing: pass
+
+interrupts.install()
+weakref.finalize(Thing(), lambda: os.kill(os.getpid(), signal.SIGTERM))
+print("swallowed", flush=True)
+interrupts.check()
+print("ran on", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "swallowed\n"
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")

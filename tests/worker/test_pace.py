@@ -44,13 +44,13 @@ def test_a_step_costs_as_much_as_it_has_pixels(clock: Clock) -> None:
     assert pace.steps_per_second == pytest.approx(1.0)
 
 
-def test_a_new_level_is_measured_afresh(clock: Clock) -> None:
+def test_a_new_level_starts_from_what_is_known(clock: Clock) -> None:
     pace = Pace([SMALL, LARGE])
     steps(pace, clock, level=0, count=4, seconds=1.0)
     assert pace.eta_seconds == pytest.approx(16.0)
     steps(pace, clock, level=1, count=1, seconds=2.0)
-    assert pace.eta_seconds == pytest.approx(3 * 2.0)
-    assert pace.steps_per_second == pytest.approx(0.5)
+    assert pace.eta_seconds == pytest.approx(3 * 4.0)  # the first step also looks at the images
+    assert pace.steps_per_second == pytest.approx(1 / 4.0)
 
 
 def test_the_estimate_shrinks_to_nothing_at_the_end(clock: Clock) -> None:
