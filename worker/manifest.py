@@ -25,7 +25,7 @@ class Manifest(BaseModel):
     device: str
     device_name: str
     precision: str
-    losses: JobLosses | None  # of the delivered picture
+    losses: JobLosses | None  # of the delivered picture; null where memory was short
     seconds: float
     output: Output
 

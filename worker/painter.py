@@ -118,7 +118,7 @@ def is_out_of_memory(error: Exception) -> bool:
 def _losses(run: Stylization) -> Losses | None:
     """Losses of the delivered picture. Not worth a finished job where memory is short."""
     try:
-        return run.delivered_losses()
+        return run.delivered_losses(run.provenance.precision)
     except Exception as error:
         if not is_out_of_memory(error):
             raise

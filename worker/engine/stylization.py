@@ -116,17 +116,20 @@ class Stylization:
         """The picture so far, in the size of the present level: (H, W, 3) uint8 on the CPU."""
         return _to_bytes(self._stage.delivered()).permute(1, 2, 0).contiguous().cpu()
 
-    def delivered_losses(self) -> Losses:
-        """The losses of `picture()`, after its rounding to 8 bits, in float32 arithmetic.
+    def delivered_losses(self, precision: str = "float32") -> Losses:
+        """The losses of `picture()`, after its rounding to 8 bits.
 
-        Comparable between runs of any precision. Costs a forward pass of each image.
+        In float32 they can be compared between runs of any precision, and cost a forward pass of
+        each image; in the precision of the run they cost one of the picture.
 
         Raises:
             Diverged: a loss is infinite or not a number.
         """
-        picture = _to_bytes(self._stage.delivered()).float() / 255
-        losses = self._objective(self._stage.index, "float32").losses(picture)
-        return _checked(losses.read(), self.step)
+        stage = self._stage
+        picture = _to_bytes(stage.delivered()).float() / 255
+        objective = stage.objective if precision == self._precision else None
+        objective = objective or self._objective(stage.index, precision)
+        return _checked(objective.losses(picture).read(), self.step)
 
     @property
     def provenance(self) -> Provenance:
