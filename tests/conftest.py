@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 from PIL import Image
 
 from deploy.embedded.data import DataFolder
 from deploy.embedded.servers import start_seaweedfs, start_valkey
 from deploy.embedded.stack import Stack
+from shared.records import JobRecords
 from shared.settings import Settings
+from shared.storage import Storage
 
 WORKERS = 2
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "images"
@@ -38,6 +41,25 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         start_seaweedfs(folder / "s3", folder) as seaweedfs,
     ):
         yield Settings.from_environment(valkey.environment | seaweedfs.environment)
+
+
+@pytest.fixture
+def valkey(settings: Settings) -> Iterator[redis.Redis]:
+    """The server's client; the server is empty."""
+    url = settings.redis_url.get_secret_value()
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def records(valkey: redis.Redis, settings: Settings) -> JobRecords:
+    return JobRecords(valkey, settings)
+
+
+@pytest.fixture(scope="session")
+def storage(settings: Settings) -> Storage:
+    return Storage(settings)
 
 
 @pytest.fixture(scope="session")

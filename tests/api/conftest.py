@@ -1,7 +1,7 @@
 """The API on real servers, without workers."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,25 +27,6 @@ Change = Callable[..., Settings]
 def change(settings: Settings) -> Change:
     """The settings with some of them changed."""
     return lambda **values: Settings(**{**dict(settings), **values}, _env_file=None)
-
-
-@pytest.fixture
-def valkey(settings: Settings) -> Iterator[redis.Redis]:
-    """The server's client; the server is empty."""
-    url = settings.redis_url.get_secret_value()
-    with redis.Redis.from_url(url, decode_responses=True) as client:
-        client.flushall()
-        yield client
-
-
-@pytest.fixture
-def records(valkey: redis.Redis, settings: Settings) -> JobRecords:
-    return JobRecords(valkey, settings)
-
-
-@pytest.fixture(scope="session")
-def storage(settings: Settings) -> Storage:
-    return Storage(settings)
 
 
 @pytest.fixture(scope="session")

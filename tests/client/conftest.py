@@ -11,9 +11,9 @@ from api.app import create_app
 from client import Impasto
 from client.cli import main
 from shared.settings import Settings
-from tests.api.conftest import paint, records, storage, valkey
+from tests.api.conftest import paint
 
-__all__ = ["paint", "records", "storage", "valkey"]
+__all__ = ["paint"]
 
 NOBODY = "http://127.0.0.1:9"
 Run = Callable[..., Result]
