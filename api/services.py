@@ -6,7 +6,7 @@ from typing import Self, cast
 from flask import current_app
 
 from shared.messaging import ProgressReader, Publisher
-from shared.records import JobRecords, connect
+from shared.records import JobRecords, connect_impatient
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.workers import WorkerRegistry
@@ -28,8 +28,8 @@ class Services:
     @classmethod
     def connect(cls, settings: Settings) -> Self:
         """Clients that answer or fail within seconds. Nothing is contacted yet."""
-        state = connect(settings.redis_url.get_secret_value(), attempts=1, timeout_seconds=2)
-        results = connect(settings.result_backend, attempts=1, timeout_seconds=2)
+        state = connect_impatient(settings.redis_url.get_secret_value())
+        results = connect_impatient(settings.result_backend)
         return cls(
             settings=settings,
             records=JobRecords(state, settings),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
 

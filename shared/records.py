@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel
 from redis import Redis
@@ -35,11 +35,20 @@ SCRIPTS = Path(__file__).parent / "lua"
 QUEUE = "impasto:queue"  # waiting jobs, by priority, then by age
 DUE = "impasto:due"  # unfinished jobs, by when somebody should look after them
 PREVIEW_WANTED_SECONDS = 30
-RANKED = tuple(Priority)  # the first is served first
-PRIORITY_RANK = {priority: rank for rank, priority in enumerate(RANKED)}
+PRIORITY_RANK = {priority: rank for rank, priority in enumerate(Priority)}  # 0 is served first
 
 
-def connect(url: str, *, attempts: int, timeout_seconds: float) -> Redis:
+def connect_impatient(url: str) -> Redis:
+    """A client that answers or fails within 2 s: a request, or a step, waits."""
+    return _connect(url, attempts=1, timeout_seconds=2)
+
+
+def connect_patient(url: str) -> Redis:
+    """A client that outlasts a restart of Redis: hours of work wait."""
+    return _connect(url, attempts=60, timeout_seconds=10)
+
+
+def _connect(url: str, *, attempts: int, timeout_seconds: float) -> Redis:
     """A client that gives up after `attempts` tries of `timeout_seconds` each."""
     return Redis.from_url(
         url,
@@ -79,22 +88,6 @@ class JobRecords:
         self._scripts = {
             path.stem: redis.register_script(path.read_text()) for path in SCRIPTS.glob("*.lua")
         }
-
-    @classmethod
-    def for_api(cls, settings: Settings) -> Self:
-        """Answers or fails within 2 s: a request waits."""
-        url = settings.redis_url.get_secret_value()
-        return cls(connect(url, attempts=1, timeout_seconds=2), settings)
-
-    @classmethod
-    def for_worker(cls, settings: Settings) -> Self:
-        """Outlasts a restart of Redis: hours of work wait."""
-        url = settings.redis_url.get_secret_value()
-        return cls(connect(url, attempts=60, timeout_seconds=10), settings)
-
-    def ping(self) -> None:
-        """Raise redis's error when Redis does not answer."""
-        self._redis.ping()
 
     # -- what clients ask for -------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import structlog
 import torch
 from celery import Celery
 
-from shared.records import JobRecords, connect
+from shared.records import JobRecords, connect_impatient, connect_patient
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.workers import Worker, WorkerRegistry
@@ -40,9 +40,9 @@ class Node:
         weights = load_weights(settings.weights)
         network = VGG19(weights, settings.device)
         url = settings.redis_url.get_secret_value()
-        redis = connect(url, attempts=60, timeout_seconds=10)
+        redis = connect_patient(url)
         records = JobRecords(redis, settings)
-        asking = JobRecords(connect(url, attempts=1, timeout_seconds=2), settings)
+        asking = JobRecords(connect_impatient(url), settings)
         worker = Worker(
             name=name,
             host=socket.gethostname(),

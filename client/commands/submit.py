@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from client.client import Impasto
-from client.files import check_writable, with_format_of
+from client.files import EXISTING, check_writable, with_format_of
 from client.following import follow
 from client.terminal import (
     end,
@@ -18,8 +18,6 @@ from client.terminal import (
 )
 from shared.jobs import Priority
 from shared.parameters import field_names
-
-EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()

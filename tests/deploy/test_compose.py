@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deploy.docker import healthcheck
-from shared.records import connect
+from shared.records import connect_impatient
 from shared.settings import Settings
 from shared.workers import Worker, WorkerRegistry
 
@@ -196,7 +196,7 @@ def test_the_packages_in_an_image_are_enough(
 
 
 def test_the_healthcheck_knows_workers_that_are_registered(settings: Settings) -> None:
-    redis = connect(settings.redis_url.get_secret_value(), attempts=1, timeout_seconds=2)
+    redis = connect_impatient(settings.redis_url.get_secret_value())
     registry = WorkerRegistry(redis, settings)
     worker = Worker(
         name="container-7",

@@ -20,7 +20,7 @@ from shared.jobs import (
     StoredOutput,
 )
 from shared.parameters import Parameters
-from shared.records import DUE, JobRecords, Lease
+from shared.records import DUE, JobRecords, Lease, connect_impatient, connect_patient
 from shared.settings import Settings
 from tests.shared.conftest import INPUTS
 from tests.shared.strategies import patient
@@ -111,7 +111,7 @@ def test_of_many_workers_that_claim_at_once_one_gets_the_job(
     answers: list[Lease | str] = []
 
     def run(worker: str) -> None:
-        own = JobRecords.for_worker(settings)
+        own = JobRecords(connect_patient(settings.redis_url.get_secret_value()), settings)
         start.wait()
         answers.append(own.claim(job_id, worker))
 
@@ -381,7 +381,7 @@ def test_a_canceled_job_that_is_given_back_ends_as_canceled(records: JobRecords)
 
 
 def test_cancel_and_finish_that_race_leave_one_end(records: JobRecords, settings: Settings) -> None:
-    other = JobRecords.for_api(settings)
+    other = JobRecords(connect_impatient(settings.redis_url.get_secret_value()), settings)
     for _ in range(30):
         job_id = create(records)
         start = threading.Barrier(2)

@@ -13,7 +13,7 @@ import click
 from pydantic import ValidationError
 
 from client.bar import PaintingBar
-from client.files import check_writable, with_format_of
+from client.files import EXISTING, check_writable, with_format_of
 from client.terminal import Failure, parse_settings, stderr
 from shared.errors import ImpastoError
 from shared.images import CONTENT_TYPES, decode_image, encode_image
@@ -25,7 +25,6 @@ from worker.manifest import build_manifest, job_losses
 from worker.pace import Interval, Pace
 from worker.pictures import to_image, to_tensor
 
-EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 WRITABLE = click.Path(dir_okay=False, path_type=Path)
 EXIT_INTERRUPTED = 130
 BAR_INTERVAL_SECONDS = 0.2
