@@ -1,10 +1,25 @@
-"""Presets as data: the values in which each differs from the defaults of `Parameters`."""
+"""Presets as data: the values in which each differs from the defaults of `Parameters`.
+
+Each reproduces the loop of its source. Those whose source computes on torchvision's weights ask for
+`activations=unit`, since the original weights, our default, have activations that are hundreds of
+times larger.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-PresetName = Literal["default", "neural-style", "content-clone"]
+PresetName = Literal[
+    "default",
+    "neural-style",
+    "content-clone",
+    "d2l",
+    "multi-layer-content",
+    "starry-noise",
+    "wasserstein",
+    "texture",
+    "reconstruction",
+]
 
 
 @dataclass(frozen=True)
@@ -16,7 +31,9 @@ class Preset:
     values: Mapping[str, Any]
 
 
-PRESETS: dict[str, Preset] = {
+_STYLE_LAYERS = [f"relu{block}_1" for block in range(1, 6)]
+
+PRESETS: dict[PresetName, Preset] = {
     "default": Preset(
         summary="Coarse to fine with scale-free losses: bold strokes, the scene stays readable.",
         source="Impasto; chosen by looking and measuring.",
@@ -25,15 +42,18 @@ PRESETS: dict[str, Preset] = {
     "neural-style": Preset(
         summary="The classical recipe: Gram losses, L-BFGS, one level.",
         source="jcjohnson/neural-style and neural-style-pt, defaults, started from the content.",
-        # Their images are 0-255 and ours 0-1. The Oxford activations are theirs, so content and
-        # style weights stay as they are; their sum of absolute differences is 255 times ours.
+        # In their own space of 0 to 255, on the original weights. Their noise is 0.001 there.
         values={
-            "steps": 300,
+            "steps": 1000,
+            "noise": {"space": "normalized", "scale": 1.7e-5},
             "content_weight": 5.0,
             "style_weight": 100.0,
-            "tv_weight": 0.255,
+            "tv_weight": 1e-3,
             "relative": False,
             "history_size": 100,
+            "max_step": None,
+            "space": "bytes",
+            "clamp": False,
             "pyramid": None,
         },
     ),
@@ -48,6 +68,118 @@ PRESETS: dict[str, Preset] = {
             "optimizer": "adam",
             "learning_rate": 0.02,
             "betas": (0.9, 0.999),
+            "pyramid": None,
+        },
+    ),
+    "d2l": Preset(
+        summary="The textbook's recipe: strong total variation, large steps that shrink.",
+        source="Dive into Deep Learning, section Neural Style Transfer.",
+        values={
+            "size": 450,
+            "steps": 500,
+            "content_weight": 1.0,
+            "style_weight": 1e4,
+            "tv_weight": 10.0,
+            "tv_loss": "l1-mean",
+            "style_fit": "stretch",
+            "relative": False,
+            "activations": "unit",
+            "optimizer": "adam",
+            "learning_rate": 0.3,
+            "lr_decay": {"factor": 0.8, "every": 50},
+            "betas": (0.9, 0.999),
+            "space": "normalized",
+            "clamp": False,
+            "pyramid": None,
+        },
+    ),
+    "multi-layer-content": Preset(
+        summary="Content at five layers, from pixels to objects: close to the photograph.",
+        source="Blog walk-through with content at conv1_1..conv5_1.",
+        values={
+            "steps": 2000,
+            "content_weight": 1e-2,
+            "style_weight": 1e4,
+            "content_layers": dict.fromkeys(_STYLE_LAYERS, 1.0),
+            "relative": False,
+            "activations": "unit",
+            "optimizer": "adam",
+            "learning_rate": 0.02,
+            "betas": (0.99, 0.999),
+            "clamp": False,
+            "pyramid": None,
+        },
+    ),
+    "starry-noise": Preset(
+        summary="From noise, with average pooling: soft forms, the scene only hinted at.",
+        source='"Neural Style Transfer in Pytorch" (A Modern Starry Night).',
+        values={
+            "size": 600,
+            "steps": 400,
+            "init": "noise",
+            "noise": {"space": "normalized", "scale": 1.0},
+            "content_weight": 1e4,
+            "style_weight": 1e2,
+            "style_layers": dict(zip(_STYLE_LAYERS, (0.75, 0.5, 0.2, 0.2, 0.2), strict=True)),
+            "style_fit": "stretch",
+            "gram_divisor": "none",
+            "style_divisor": "chw",
+            "relative": False,
+            "activations": "unit",
+            "pooling": "average",
+            "optimizer": "adam",
+            "learning_rate": 0.01,
+            "betas": (0.9, 0.999),
+            "space": "normalized",
+            "clamp": False,
+            "pyramid": None,
+        },
+    ),
+    "wasserstein": Preset(
+        summary="Wasserstein-2 losses over many scales: clean, even strokes. Slow.",
+        source="crowsonkb/style-transfer-pytorch, defaults.",
+        values={
+            "content_weight": 0.015,
+            "style_weight": 1.0,
+            "tv_weight": 2.0,
+            "tv_loss": "l2",
+            "style_layers": {
+                layer: weight / 341
+                for layer, weight in zip(_STYLE_LAYERS, (256, 64, 16, 4, 1), strict=True)
+            },
+            "style_loss": "wasserstein",
+            "relative": False,
+            "activations": "unit",
+            "padding": "replicate",
+            "optimizer": "adam",
+            "learning_rate": 0.02,
+            "betas": (0.9, 0.99),
+            "pyramid": {"min_size": 128, "factor": 2**0.5, "steps": [1000, 500]},
+            "warm_start": True,
+            "average": 0.99,
+        },
+    ),
+    "texture": Preset(
+        summary="No photograph: a texture of the style, of any size, grown from noise.",
+        source="Gatys, Ecker, Bethge: Texture Synthesis Using Convolutional Neural Networks.",
+        values={"init": "noise", "content_weight": 0.0, "padding": "replicate"},
+    ),
+    "reconstruction": Preset(
+        summary="No painting: what a layer of the network keeps of the photograph, from noise.",
+        source='"PyTorch Style Transfer Tutorial" (2018).',
+        # Their conv2 is our conv1_2; conv3_1, a deeper layer of theirs, keeps less.
+        values={
+            "steps": 300,
+            "init": "noise",
+            "noise": {"space": "pixels", "scale": 1.0},
+            "content_weight": 1.0,
+            "style_weight": 0.0,
+            "content_layers": {"conv1_2": 1.0},
+            "relative": False,
+            "activations": "unit",
+            "history_size": 100,
+            "max_step": None,
+            "clamp": False,
             "pyramid": None,
         },
     ),
