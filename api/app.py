@@ -30,7 +30,7 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = 4 * MAX_TEXT_BYTES
-    app.config["MAX_FORM_PARTS"] = settings.max_styles + 8
+    app.config["MAX_FORM_PARTS"] = 2 * settings.max_styles + 8  # each may have a mask
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.extensions[EXTENSION] = Services.connect(settings)
 

@@ -20,7 +20,7 @@ from api.views import present
 from shared.errors import Conflict, NotFound, Unavailable
 from shared.jobs import Inputs, Job, JobList, JobRecord, JobStatus, Progress, StoredOutput
 from shared.settings import Settings
-from shared.storage import ObjectMissing, preview_key
+from shared.storage import ObjectMissing, Storage, preview_key
 
 POLL_AFTER_SECONDS = 1
 PREVIEW_TYPE = "image/jpeg"
@@ -79,10 +79,7 @@ def create_job(raw: Upload) -> Response:
     upload = read_upload(raw, service.settings)
     if service.records.queue_is_full():  # before the images are stored
         raise _queue_full(service.settings)
-    inputs = Inputs(
-        content=service.storage.put_input(upload.content),
-        styles=[service.storage.put_input(style) for style in upload.styles],
-    )
+    inputs = _store(service.storage, upload)
     job_id = service.records.create(upload.params, upload.metadata, inputs, upload.priority)
     if job_id is None:
         raise _queue_full(service.settings)
@@ -184,6 +181,16 @@ def get_preview(path: JobPath) -> Response:
     response.set_etag(hashlib.sha256(preview).hexdigest())
     response.cache_control.no_cache = True
     return _conditional(response)
+
+
+def _store(storage: Storage, upload: CheckedUpload) -> Inputs:
+    put = storage.put_input
+    return Inputs(
+        content=None if upload.content is None else put(upload.content),
+        styles=[put(style) for style in upload.styles],
+        masks=[put(mask) for mask in upload.masks],
+        init=None if upload.init is None else put(upload.init),
+    )
 
 
 def _conditional(response: Response) -> Response:

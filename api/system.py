@@ -1,7 +1,5 @@
 """The routes about the service itself: presets, workers, health."""
 
-from typing import Any
-
 from botocore.exceptions import BotoCoreError, ClientError
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
@@ -10,29 +8,12 @@ from redis.exceptions import RedisError
 
 from api.problems import problems
 from api.services import services
-from shared.parameters import Parameters
-from shared.presets import PRESETS
+from shared.catalog import PresetList, catalog
 from shared.workers import WorkerList
 
 blueprint = APIBlueprint(
     "system", __name__, abp_tags=[Tag(name="service", description="What is there and how it is")]
 )
-
-
-class PresetView(BaseModel):
-    """A preset, with the value of every parameter."""
-
-    name: str
-    summary: str
-    source: str
-    parameters: Parameters
-
-
-class PresetList(BaseModel):
-    """All presets, and the schema that parameters follow."""
-
-    presets: list[PresetView]
-    parameters_schema: dict[str, Any] = Field(description="JSON Schema of the parameters.")
 
 
 class Health(BaseModel):
@@ -52,17 +33,8 @@ class Readiness(BaseModel):
 
 @blueprint.get("/v1/presets", responses={"200": PresetList})
 def list_presets() -> Response:
-    """List the presets with their parameters and source."""
-    views = [
-        PresetView(
-            name=name,
-            summary=preset.summary,
-            source=preset.source,
-            parameters=Parameters.model_validate({"preset": name}),
-        )
-        for name, preset in PRESETS.items()
-    ]
-    return _json(PresetList(presets=views, parameters_schema=Parameters.model_json_schema()))
+    """List the presets: source, the value of every parameter, and which images each needs."""
+    return _json(catalog())
 
 
 @blueprint.get("/v1/workers", responses={"200": WorkerList, **problems(503)})

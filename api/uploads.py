@@ -21,11 +21,13 @@ from shared.errors import (
     UnsupportedMedia,
 )
 from shared.images import check_image
+from shared.inputs import misfits, missing
 from shared.jobs import Priority
 from shared.parameters import Parameters
 from shared.settings import Settings
 
-FILE_FIELDS = frozenset({"content", "style"})
+FILE_FIELDS = frozenset({"content", "style", "mask", "init"})
+REPEATED_FIELDS = frozenset({"style", "mask"})
 TEXT_FIELDS = frozenset({"params", "metadata", "priority"})
 MAX_TEXT_BYTES = 64 * 1024
 MAX_JSON_DEPTH = 16
@@ -34,23 +36,29 @@ REPLACEMENT = "\ufffd"  # what Werkzeug puts where a field is not UTF-8; JSON ca
 # A picture of the largest size takes some 200 MB while it is decoded: not in all threads at once.
 _decoder = threading.BoundedSemaphore(2)
 
+IMAGE = {"type": "string", "format": "binary"}
 # What the OpenAPI document says of the request body.
 UPLOAD_SCHEMA: dict[str, Any] = {
     "type": "object",
-    "required": ["content", "style"],
+    "description": "Which images are needed depends on `params`: `/v1/presets` says it for each"
+    " preset. One that is missing is 400; numbers of images that do not fit are 422. Every image is"
+    " a JPEG, PNG, WebP or TIFF.",
     "additionalProperties": False,
     "properties": {
-        "content": {
-            "type": "string",
-            "format": "binary",
-            "description": "The photograph: JPEG, PNG, WebP or TIFF.",
-        },
+        "content": {**IMAGE, "description": "The photograph. Left out for a texture."},
         "style": {
             "type": "array",
-            "items": {"type": "string", "format": "binary"},
-            "minItems": 1,
-            "description": "One or more paintings; repeat the field.",
+            "items": IMAGE,
+            "description": "One or more paintings; repeat the field. Left out for a"
+            " reconstruction.",
         },
+        "mask": {
+            "type": "array",
+            "items": IMAGE,
+            "description": "Where each style applies: white there, black elsewhere, stretched to"
+            " the picture. None, or one for each style, in their order.",
+        },
+        "init": {**IMAGE, "description": "What to start from; with `init` `image` in `params`."},
         "params": {"$ref": "#/components/schemas/Parameters"},
         "metadata": {
             "type": "object",
@@ -65,8 +73,10 @@ UPLOAD_SCHEMA: dict[str, Any] = {
 class Upload:
     """A request for a job that has passed every check."""
 
-    content: bytes
+    content: bytes | None
     styles: tuple[bytes, ...]
+    masks: tuple[bytes, ...]
+    init: bytes | None
     params: Parameters
     metadata: dict[str, Any]
     priority: Priority
@@ -78,7 +88,7 @@ def read_upload(request: Request, settings: Settings) -> Upload:
     Raises:
         UnsupportedMedia: not multipart, or a file is not an image.
         InvalidRequest: fields are missing, doubled, unknown, of the wrong kind, or not JSON.
-        InvalidInput: parameters or images are out of bounds.
+        InvalidInput: parameters or images are out of bounds, or do not go together.
         TooLarge: more bytes than are taken.
     """
     if request.mimetype != "multipart/form-data":
@@ -91,17 +101,12 @@ def read_upload(request: Request, settings: Settings) -> Upload:
     metadata = _json_object(request.form.get("metadata", "{}"), "metadata")
     priority = _priority(request.form.get("priority", Priority.NORMAL))
 
-    styles = request.files.getlist("style")
-    if len(styles) > settings.max_styles:
-        raise InvalidRequest(f"{len(styles)} style images: at most {settings.max_styles} are taken")
-    if params.style_weights is not None and len(params.style_weights) != len(styles):
-        raise _wrong(
-            "params/style_weights",
-            f"{len(params.style_weights)} weights for {len(styles)} style images",
-        )
+    _check_images(request, params, settings)
     return Upload(
-        content=_image(request.files["content"], "content", settings),
-        styles=tuple(_image(file, f"style/{i}", settings) for i, file in enumerate(styles)),
+        content=_image(request, "content", settings),
+        styles=_images(request, "style", settings),
+        masks=_images(request, "mask", settings),
+        init=_image(request, "init", settings),
         params=params,
         metadata=metadata,
         priority=priority,
@@ -123,11 +128,25 @@ def _check_fields(request: Request) -> None:
             raise InvalidRequest(f"{name!r} came as a file: send it as a plain field")
         if name not in FILE_FIELDS:
             _unknown(name)
-    for name in sorted(FILE_FIELDS):
-        if name not in request.files:
-            raise InvalidRequest(f"the image {name!r} is missing")
-    if len(request.files.getlist("content")) > 1:
-        raise InvalidRequest("'content' came more than once: a job has one content image")
+        if name not in REPEATED_FIELDS and len(request.files.getlist(name)) > 1:
+            raise InvalidRequest(f"{name!r} came more than once: a job has one {name} image")
+
+
+def _check_images(request: Request, params: Parameters, settings: Settings) -> None:
+    """Whether the images are those that the parameters need. None is read yet."""
+    styles = len(request.files.getlist("style"))
+    masks = len(request.files.getlist("mask"))
+    content, init = "content" in request.files, "init" in request.files
+    if styles > settings.max_styles:
+        raise InvalidRequest(f"{styles} style images: at most {settings.max_styles} are taken")
+    if found := missing(params, content=content, styles=styles, init=init):
+        raise InvalidRequest(_sentence(found), tuple(found))
+    if found := misfits(params, content=content, styles=styles, masks=masks, init=init):
+        raise InvalidInput(_sentence(found), tuple(found))
+
+
+def _sentence(faults: list[Fault]) -> str:
+    return "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults)
 
 
 def _unknown(name: str) -> NoReturn:
@@ -135,7 +154,17 @@ def _unknown(name: str) -> NoReturn:
     raise InvalidRequest(f"unknown field {name[:100]!r}: expected {expected}")
 
 
-def _image(file: FileStorage, field: str, settings: Settings) -> bytes:
+def _image(request: Request, field: str, settings: Settings) -> bytes | None:
+    file = request.files.get(field)
+    return None if file is None else _checked(file, field, settings)
+
+
+def _images(request: Request, field: str, settings: Settings) -> tuple[bytes, ...]:
+    files = request.files.getlist(field)
+    return tuple(_checked(file, f"{field}/{i}", settings) for i, file in enumerate(files))
+
+
+def _checked(file: FileStorage, field: str, settings: Settings) -> bytes:
     data: bytes = file.read()
     if len(data) > settings.max_image_bytes:
         raise TooLarge(f"{field}: {len(data):,} bytes, at most {settings.max_image_bytes:,} taken")

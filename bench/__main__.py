@@ -1,18 +1,19 @@
-"""`make bench`, or `python -m bench [overhead | rates]`."""
+"""`make bench`, or `python -m bench [overhead | rates | activations]`."""
 
 import platform
+from pathlib import Path
 
 import click
 import torch
 from rich.console import Console
 
-from bench import overhead, rates
+from bench import activations, overhead, rates
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Measure the service and print ratios. Without a command, everything."""
+    """Measure the service and print ratios. Without a command, overhead and rates."""
     console = Console()
     threads = torch.get_num_threads()
     console.print(
@@ -36,6 +37,13 @@ def overhead_command(rounds: int) -> None:
 def rates_command(rounds: int) -> None:
     """Polls and submits per second, beside a bare Flask route."""
     rates.measure(Console(), rounds)
+
+
+@main.command("activations")
+@click.argument("photographs", nargs=-1, type=click.Path(exists=True, path_type=Path))
+def activations_command(photographs: tuple[Path, ...]) -> None:
+    """Mean activations of VGG-19 over PHOTOGRAPHS, as the engine holds them."""
+    activations.measure(Console(), photographs)
 
 
 if __name__ == "__main__":

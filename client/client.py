@@ -53,28 +53,43 @@ class Impasto:
 
     def submit(
         self,
-        content: str | Path,
-        styles: Iterable[str | Path],
+        content: str | Path | None,
+        styles: Iterable[str | Path] = (),
         *,
+        masks: Iterable[str | Path] = (),
+        init_image: str | Path | None = None,
         metadata: dict[str, Any] | None = None,
         priority: Priority = Priority.NORMAL,
         **params: Any,
     ) -> Job:
         """Post a job: paint the picture `content` in the style of `styles`.
 
-        `params` are fields of `shared.parameters.Parameters`: `preset="neural-style", size=768`.
-        `metadata` is given back with the job; the names of the files, by which the page calls the
-        job, are added to it.
+        Args:
+            content: the photograph; None for a texture (`preset="texture"`).
+            styles: the paintings; none for a reconstruction (`preset="reconstruction"`).
+            masks: where each style applies, white there and black elsewhere, in their order.
+            init_image: what to start from; implies `init="image"`.
+            metadata: given back with the job; the names of content and styles, by which the page
+                calls the job, are added to it.
+            priority: which queue the job waits in.
+            params: fields of `shared.parameters.Parameters`: `preset="neural-style", size=768`.
         """
-        photograph, paintings = Path(content), [Path(style) for style in styles]
-        names = {
-            "content_name": _name(photograph),
-            "style_names": [_name(painting) for painting in paintings],
-        }
+        paintings = list(styles)
+        names: dict[str, Any] = {"style_names": [_name(painting) for painting in paintings]}
+        if content is not None:
+            names["content_name"] = _name(content)
+        if init_image is not None:
+            params.setdefault("init", "image")
+        pictures = [
+            *(("content", path) for path in (content,) if path is not None),
+            *(("style", path) for path in paintings),
+            *(("mask", path) for path in masks),
+            *(("init", path) for path in (init_image,) if path is not None),
+        ]
         with ExitStack() as files:
             parts = [
-                (field, (_name(path), files.enter_context(path.open("rb"))))
-                for field, path in [("content", photograph), *(("style", p) for p in paintings)]
+                (field, (_name(path), files.enter_context(Path(path).open("rb"))))
+                for field, path in pictures
             ]
             form = {
                 "params": json.dumps(params),
@@ -120,7 +135,7 @@ class Impasto:
         return _read(dict[str, Any], self._request("GET", f"{_path(job_id)}/manifest"))
 
     def presets(self) -> list[dict[str, Any]]:
-        """The presets, with the value of every parameter."""
+        """The presets: source, the value of every parameter, and which images each needs."""
         return _read(_Presets, self._request("GET", "/v1/presets")).presets
 
     def workers(self) -> list[Worker]:
@@ -170,9 +185,9 @@ class _Presets(BaseModel):
     presets: list[dict[str, Any]]
 
 
-def _name(path: Path) -> str:
+def _name(path: str | Path) -> str:
     # The names of files are bytes, and not always UTF-8.
-    return os.fsencode(path.name).decode(errors="replace")
+    return os.fsencode(Path(path).name).decode(errors="replace")
 
 
 def _path(job_id: str) -> str:

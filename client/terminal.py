@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -63,31 +63,6 @@ def speaks_to_service(command: Callable[P, R]) -> Callable[P, R]:
 def print_json(value: Any) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(value, indent=2))
-
-
-def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """`key=value` pairs as parameters: values are JSON where they can be, dots reach inside.
-
-    >>> parse_settings(["size=512", "pyramid.min_size=64", "init=noise"])
-    {'size': 512, 'pyramid': {'min_size': 64}, 'init': 'noise'}
-    """
-    parameters: dict[str, Any] = {}
-    for pair in pairs:
-        path, separator, text = pair.partition("=")
-        if not separator or not path:
-            raise click.BadParameter(f"{pair!r} is not key=value", param_hint="--set")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        *parents, name = path.split(".")
-        target = parameters
-        for parent in parents:
-            target = target.setdefault(parent, {})
-            if not isinstance(target, dict):
-                raise click.BadParameter(f"{parent!r} has a value already", param_hint="--set")
-        target[name] = value
-    return parameters
 
 
 def end(job: Job) -> None:

@@ -13,7 +13,9 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 
 def presets() -> list[str]:
     """A row for each preset."""
-    return [f"| `{name}` | {preset.summary} |" for name, preset in PRESETS.items()]
+    return [
+        f"| `{name}` | {preset.summary} | {preset.source} |" for name, preset in PRESETS.items()
+    ]
 
 
 def settings() -> list[str]:

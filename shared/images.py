@@ -1,4 +1,4 @@
-"""Reading and writing pictures. Every input is hostile until it is decoded within the limits."""
+"""Pictures as they come in: every input is hostile until it is decoded within the limits."""
 
 import io
 import math
@@ -11,11 +11,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from shared.errors import InvalidImage, UnsupportedMedia
-from shared.parameters import Output
 
 # TIFF is what scanners and editors save; its risks are met in `_check_structure`.
 READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
-CONTENT_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+CONTENT_TYPES = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "webp": "image/webp",
+    "tiff": "image/tiff",
+}
 # A progressive JPEG has about ten. Each costs a pass over all pixels, and may be a few bytes long.
 MAX_JPEG_SCANS = 100
 START_OF_SCAN = b"\xff\xda"
@@ -36,8 +40,8 @@ DEFAULT_LIMITS = ImageLimits()
 
 
 def check_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> None:
-    """Raise what `decode_image` would raise, at half its cost."""
-    with _decoding(data, limits):
+    """Raise what `decoded` would raise."""
+    with decoded(data, limits):
         pass
 
 
@@ -51,13 +55,20 @@ def decode_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Ima
         UnsupportedMedia: the bytes are none of `READABLE_FORMATS`, whatever the file's name says.
         InvalidImage: empty, truncated, corrupt, animated, or outside `limits`.
     """
-    with _decoding(data, limits) as image:
-        return _to_rgb(_upright(image))
+    with decoded(data, limits) as image:
+        return _to_rgb(upright(image))
 
 
 @contextmanager
-def _decoding(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
-    """The picture with its pixels decoded, and whatever goes wrong as one of our errors."""
+def decoded(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Iterator[Image.Image]:
+    """The picture as it lies in the file, its pixels decoded within `limits`.
+
+    What goes wrong inside the block becomes one of our errors, too.
+
+    Raises:
+        UnsupportedMedia: the bytes are none of `READABLE_FORMATS`, whatever the file's name says.
+        InvalidImage: empty, truncated, corrupt, animated, or outside `limits`.
+    """
     if not data:
         raise InvalidImage("the image is empty: expected the bytes of a picture")
     try:
@@ -81,16 +92,6 @@ def _decoding(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
         raise InvalidImage(f"the image is truncated or corrupt: {error}") from error
 
 
-def encode_image(image: Image.Image, output: Output) -> bytes:
-    """Encode an RGB picture as `output` says."""
-    buffer = io.BytesIO()
-    if output.format == "png":
-        image.save(buffer, "PNG", compress_level=3)
-    else:
-        image.save(buffer, output.format.upper(), quality=output.quality)
-    return buffer.getvalue()
-
-
 def _check_limits(image: Image.Image, limits: ImageLimits) -> None:
     width, height = image.size
     shape = f"{width} x {height} px"
@@ -109,8 +110,10 @@ def _check_limits(image: Image.Image, limits: ImageLimits) -> None:
 
 def _check_structure(image: Image.Image, data: bytes, limits: ImageLimits) -> None:
     """Refuse what would cost far more to decode than its size says."""
-    if image.mode == "F":
-        raise InvalidImage("the image has floating-point pixels: send one of 8 or 16 bits")
+    if image.mode in ("F", "I"):
+        raise InvalidImage(
+            "the image has pixels of 32 bits or with signs: send one of 8 or 16 bits"
+        )
     if image.format in ("JPEG", "MPO") and data.count(START_OF_SCAN) > MAX_JPEG_SCANS:
         raise InvalidImage(f"the image has more than {MAX_JPEG_SCANS} scans")
     if isinstance(image, TiffImageFile):
@@ -133,7 +136,8 @@ def _has_more_frames(image: Image.Image) -> bool:
     return True
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF orientation says."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # a corrupt EXIF block says nothing about the pixels

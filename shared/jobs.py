@@ -108,8 +108,10 @@ class StoredOutput(Output):
 class Inputs(_Model):
     """SHA-256 of the input files, which is also how they are found in S3."""
 
-    content: str
-    styles: list[str]
+    content: str | None = Field(description="The content image; null for a texture.")
+    styles: list[str] = Field(description="The style images; none for a reconstruction.")
+    masks: list[str] = Field([], description="Where each style applies; none: everywhere.")
+    init: str | None = Field(None, description="What the run started from, with init=image.")
 
 
 class JobRecord(_Model):

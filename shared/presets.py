@@ -33,7 +33,7 @@ class Preset:
 
 _STYLE_LAYERS = [f"relu{block}_1" for block in range(1, 6)]
 
-PRESETS: dict[PresetName, Preset] = {
+PRESETS: dict[str, Preset] = {
     "default": Preset(
         summary="Coarse to fine with scale-free losses: bold strokes, the scene stays readable.",
         source="Impasto; chosen by looking and measuring.",

@@ -3,36 +3,38 @@
 import time
 from collections.abc import Sequence
 
-from worker.engine.pyramid import Level
+from worker.engine import Level, Progress
 
 # A step's time is smoothed over about this many steps.
 WINDOW_STEPS = 10
 
 
 class Pace:
-    """Measures steps as they happen. A step's cost is taken as proportional to its pixels."""
+    """Measures steps as they happen. A step's cost is taken as proportional to its pixels.
 
-    def __init__(self, levels: Sequence[Level], steps_done: int = 0) -> None:
+    What is left is told by each `Progress` anew: a level may end early, so that the run gets
+    shorter, and a run that recovers from a divergence goes back some steps.
+    """
+
+    def __init__(self, levels: Sequence[Level], deadline_seconds: float | None = None) -> None:
         self._levels = levels
-        self._steps_done = steps_done
         self._last = time.monotonic()
+        self._deadline = None if deadline_seconds is None else self._last + deadline_seconds
         self._seconds_per_step: float | None = None
-        self._level: Level | None = None
+        self._progress: Progress | None = None
 
-    def step(self, level_index: int) -> None:
-        """Note that one step was done, at the level of this index."""
+    def step(self, progress: Progress) -> None:
+        """Note that a step was done, and that the run is where `progress` says."""
         now = time.monotonic()
         seconds, self._last = now - self._last, now
-        level = self._levels[level_index]
-        if self._seconds_per_step is None or self._level is None:
+        before, self._progress = self._progress, progress
+        if self._seconds_per_step is None or before is None:
             self._seconds_per_step = seconds
-        elif self._level is not level:
+        elif before.level != progress.level:
             # The first step at a level also looks at the images: what is known is scaled instead.
-            self._seconds_per_step *= _pixels(level) / _pixels(self._level)
+            self._seconds_per_step *= _pixels(progress) / _pixels(before)
         else:
             self._seconds_per_step += (seconds - self._seconds_per_step) / WINDOW_STEPS
-        self._level = level
-        self._steps_done += 1
 
     @property
     def steps_per_second(self) -> float | None:
@@ -41,16 +43,18 @@ class Pace:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Time to the end of all levels, s."""
-        if self._level is None or self._seconds_per_step is None:
+        """Time to the end of all levels, or to the deadline if that comes first, s."""
+        if self._progress is None or self._seconds_per_step is None:
             return None
-        seconds_per_pixel = self._seconds_per_step / _pixels(self._level)
-        work, end = 0, 0
-        for level in self._levels:
-            end += level.steps
-            remaining = min(level.steps, max(0, end - self._steps_done))
-            work += remaining * _pixels(level)
-        return work * seconds_per_pixel
+        here = self._progress
+        later = self._levels[here.level + 1 :]
+        steps_here = here.total_steps - here.step - sum(level.steps for level in later)
+        work = max(0, steps_here) * _pixels(here)
+        work += sum(level.steps * level.width * level.height for level in later)
+        eta = work * self._seconds_per_step / _pixels(here)
+        if self._deadline is None:
+            return eta
+        return min(eta, max(0.0, self._deadline - time.monotonic()))
 
 
 class Interval:
@@ -69,5 +73,5 @@ class Interval:
         return True
 
 
-def _pixels(level: Level) -> int:
-    return level.width * level.height
+def _pixels(progress: Progress) -> int:
+    return progress.width_px * progress.height_px

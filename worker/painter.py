@@ -1,30 +1,23 @@
 """Paints one job: inputs from S3, the engine, the result to S3."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
-import torch
-
-from shared.images import CONTENT_TYPES, decode_image, encode_image
 from shared.jobs import JobRecord, StoredOutput
 from shared.jobs import Progress as JobProgress
 from shared.records import Wishes
 from shared.storage import Storage, input_key, manifest_key, result_key
-from worker.engine import Losses, Progress, Stylization
-from worker.manifest import build_manifest
+from worker.delivery import Delivery, deliver, losses_of
+from worker.engine import Progress, Stylization
+from worker.manifest import Manifest
 from worker.node import Node
 from worker.pace import Interval
-from worker.pictures import to_image, to_tensor
+from worker.pictures import read_mask, read_picture
 from worker.reports import Reporter
 
 WISHES_INTERVAL_SECONDS = 0.25
-
-
-log = structlog.get_logger(__name__)
 
 
 class Interrupted(Exception):
@@ -74,16 +67,30 @@ def paint(
         EngineError: the images and parameters do not go together, or the run diverged.
         STORAGE_ERRORS: S3 did not take the result.
     """
-    content, *styles = (
-        to_tensor(decode_image(node.storage.get(input_key(digest)), node.settings.image_limits))
-        for digest in (record.inputs.content, *record.inputs.styles)
+
+    def read(digest: str) -> bytes:
+        return node.storage.get(input_key(digest))
+
+    limits = node.settings.image_limits
+    inputs = record.inputs
+    content = None
+    if inputs.content is not None and record.params.uses_content:
+        content = read_picture(read(inputs.content), limits)
+    run = Stylization(
+        node.network,
+        content.pixels if content else None,
+        [read_picture(read(style), limits).pixels for style in inputs.styles],
+        record.params,
+        masks=[read_mask(read(mask), limits) for mask in inputs.masks],
+        init=read_picture(read(inputs.init), limits).pixels if inputs.init else None,
     )
-    run = Stylization(node.network, content, styles, record.params)
     reporter = Reporter(record.id, run, node.storage, node.settings, publish)
     started = time.monotonic()
     last = _run_steps(run, reporter, stops)
     seconds = time.monotonic() - started
-    output = _store_result(node.storage, record, fence, run, seconds)
+    delivery = deliver(run, inputs, content.alpha if content else None)
+    manifest = delivery.manifest(losses_of(run, run.provenance.precision), seconds)
+    output = _store(node.storage, record, fence, delivery, manifest)
     return output, reporter.describe(last)
 
 
@@ -107,49 +114,14 @@ def _run_steps(run: Stylization, reporter: Reporter, stops: Stops) -> Progress:
     return progress
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device, or the machine, had too little memory."""
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "can't allocate memory" in str(error)  # PyTorch's RuntimeError on a CPU
-    )
-
-
-def _losses(run: Stylization) -> Losses | None:
-    """Losses of the delivered picture. Not worth a finished job where memory is short."""
-    try:
-        return run.delivered_losses(run.provenance.precision)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        log.warning("too little memory to evaluate the delivered picture")
-        return None
-
-
-def _store_result(
-    storage: Storage, record: JobRecord, fence: int, run: Stylization, seconds: float
+def _store(
+    storage: Storage, record: JobRecord, fence: int, delivery: Delivery, manifest: Manifest
 ) -> StoredOutput:
-    image = to_image(run.picture())
-    data = encode_image(image, record.params.output)
-    content_type = CONTENT_TYPES[record.params.output.format]
     output = StoredOutput(
-        content_type=content_type,
-        width_px=image.width,
-        height_px=image.height,
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
+        **delivery.output.model_dump(),
         result_key=result_key(record.id, fence, record.params.output.format),
         manifest_key=manifest_key(record.id, fence),
     )
-    storage.put(output.result_key, data, content_type)
-    manifest = build_manifest(
-        parameters=record.params,
-        content_sha256=record.inputs.content,
-        style_sha256s=record.inputs.styles,
-        provenance=run.provenance,
-        losses=_losses(run),
-        seconds=seconds,
-        output=output,
-    )
-    storage.put(output.manifest_key, manifest, "application/json")
+    storage.put(output.result_key, delivery.data, output.content_type)
+    storage.put(output.manifest_key, manifest.to_json(), "application/json")
     return output

@@ -12,7 +12,6 @@ from shared.storage import STORAGE_ERRORS, Storage, preview_key
 from worker.engine import Progress, Stylization
 from worker.manifest import job_losses
 from worker.pace import Interval, Pace
-from worker.pictures import to_image
 
 PREVIEW_QUALITY = 80
 PREVIEW_MAX_PX = 768
@@ -34,14 +33,14 @@ class Reporter:
         self._run = run
         self._storage = storage
         self._publish = publish
-        self._pace = Pace(run.levels)
+        self._pace = Pace(run.levels, run.parameters.deadline_seconds)
         self._progress_interval = Interval(settings.progress_interval_seconds)
         self._preview_interval = Interval(settings.preview_interval_seconds)
         self._previews = 0
 
     def step(self, progress: Progress, *, preview_wanted: bool) -> None:
         """Take note of a step, and publish what is due."""
-        self._pace.step(progress.level)
+        self._pace.step(progress)
         if self._progress_interval.is_due():
             self._publish(self.describe(progress))
         if (preview_wanted or self._previews == 0) and self._preview_interval.is_due():
@@ -49,6 +48,7 @@ class Reporter:
 
     def describe(self, progress: Progress) -> JobProgress:
         """The progress as clients see it. Reads the losses from the device."""
+        losses = progress.losses()
         return JobProgress(
             step=progress.step,
             total_steps=progress.total_steps,
@@ -56,13 +56,14 @@ class Reporter:
             level=progress.level + 1,
             width_px=progress.width_px,
             height_px=progress.height_px,
-            losses=job_losses(progress.losses()),
+            # JSON has no NaN; the run itself sees that it diverged, and goes back.
+            losses=job_losses(losses) if losses.is_finite else None,
             steps_per_second=self._pace.steps_per_second,
             eta_seconds=self._pace.eta_seconds,
         )
 
     def _store_preview(self) -> None:
-        image = to_image(self._run.picture())
+        image = Image.fromarray(self._run.picture().numpy())
         image.thumbnail((PREVIEW_MAX_PX, PREVIEW_MAX_PX), Image.Resampling.BILINEAR)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=PREVIEW_QUALITY)

@@ -14,6 +14,7 @@ from shared.messaging import wake_a_worker
 from shared.records import Lease, Wishes
 from shared.storage import STORAGE_ERRORS, ObjectMissing
 from worker.engine import EngineError
+from worker.engine.memory import is_out_of_memory
 from worker.heartbeat import Hold
 from worker.node import Node
 from worker.painter import (
@@ -22,7 +23,6 @@ from worker.painter import (
     LeaseLost,
     ShuttingDown,
     Stops,
-    is_out_of_memory,
     paint,
 )
 
@@ -118,8 +118,9 @@ def _reason(error: Exception) -> JobError:
         return JobError(code=ErrorCode.STORAGE, message=f"the object {error} is gone")
     if isinstance(error, STORAGE_ERRORS):
         return JobError(code=ErrorCode.STORAGE, message="the object storage did not answer")
-    if is_out_of_memory(error):
+    if is_out_of_memory(error):  # outside the steps: a picture to decode, to resample, to encode
         return JobError(
-            code=ErrorCode.OUT_OF_MEMORY, message="the device has too little memory for this size"
+            code=ErrorCode.OUT_OF_MEMORY,
+            message="the worker has too little memory for the pictures",
         )
     return JobError(code=ErrorCode.INTERNAL, message="something broke on our side")

@@ -31,9 +31,11 @@
  * @property {string} name
  * @property {string} summary
  * @property {string} source
+ * @property {boolean} uses_content     whether it needs a photograph
+ * @property {boolean} uses_styles      whether it needs paintings
  * @property {Record<string, any>} parameters  every value, as the preset resolves it
  *
- * @typedef {{content: File, styles: File[]}} Inputs
+ * @typedef {{content: ?File, styles: File[]}} Inputs
  */
 
 /** What went wrong, as the service's problem details say it (RFC 9457). */
@@ -59,7 +61,7 @@ export class Problem extends Error {
  */
 export function submitJob({ content, styles }, params, metadata) {
   const body = new FormData();
-  body.append('content', content);
+  if (content) body.append('content', content);
   for (const style of styles) body.append('style', style);
   body.append('params', JSON.stringify(params));
   body.append('metadata', JSON.stringify(metadata));

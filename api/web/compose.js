@@ -51,7 +51,7 @@ export class Compose {
   /** Takes pictures that were dropped or pasted anywhere: the photograph first, then paintings. */
   take(pictures) {
     const [first, ...others] = pictures;
-    if (this.#content.files.length > 0) return this.#style.add(pictures);
+    if (this.#content.files.length > 0 || !this.#content.isUsed) return this.#style.add(pictures);
     this.#content.add([first]);
     this.#style.add(others);
   }
@@ -64,7 +64,7 @@ export class Compose {
    */
   refill({ params }, inputs) {
     if (inputs) {
-      this.#content.set([inputs.content]);
+      this.#content.set(inputs.content ? [inputs.content] : []);
       this.#style.set(inputs.styles);
     }
     const preset = this.#presets.get(params.preset);
@@ -82,7 +82,10 @@ export class Compose {
     showProblem(this.#problem, missing && new Error(missing.sentence));
     if (missing) return missing.field.focus();
 
-    const inputs = { content: this.#content.files[0], styles: this.#style.files };
+    const inputs = {
+      content: this.#content.isUsed ? this.#content.files[0] : null,
+      styles: this.#style.isUsed ? this.#style.files : [],
+    };
     this.#setBusy(true);
     try {
       const job = await submitJob(inputs, this.#params(), namesOf(inputs));
@@ -97,9 +100,9 @@ export class Compose {
 
   /** The first thing that is still needed, as a sentence and the field to put it right. */
   #missing() {
-    if (this.#content.files.length === 0)
+    if (this.#content.isUsed && this.#content.files.length === 0)
       return { sentence: 'Choose a photograph first.', field: this.#content };
-    if (this.#style.files.length === 0)
+    if (this.#style.isUsed && this.#style.files.length === 0)
       return { sentence: 'Choose a painting for the style.', field: this.#style };
     const invalid = [this.#size, this.#steps].find((field) => !field.checkValidity());
     return invalid && { sentence: `${sentenceStart(invalid)}: ${invalid.validationMessage}`, field: invalid };
@@ -142,6 +145,8 @@ export class Compose {
     summary.textContent = preset.summary;
     summary.title = preset.source;
     this.#steps.placeholder = preset.parameters.steps;
+    this.#content.isUsed = preset.uses_content;
+    this.#style.isUsed = preset.uses_styles;
   }
 
   #setSize(px) {
@@ -168,7 +173,7 @@ export class Compose {
 
 /** What the job is called later, here and in the gallery. @param {import('./api.js').Inputs} inputs */
 const namesOf = ({ content, styles }) => ({
-  content_name: content.name,
+  content_name: content?.name,
   style_names: styles.map((style) => style.name),
 });
 

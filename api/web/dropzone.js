@@ -59,6 +59,16 @@ export class Dropzone {
     this.#onChange();
   }
 
+  /** Whether the pictures are of use now; they stay, and may be changed, either way. */
+  get isUsed() {
+    return !this.#element.classList.contains('unused');
+  }
+
+  set isUsed(used) {
+    this.#element.classList.toggle('unused', !used);
+    this.#onChange();
+  }
+
   focus() {
     this.#input.focus();
   }

@@ -42,15 +42,15 @@ export class Easel {
   }
 
   /**
+   * The last preview stays where the browser cannot show the picture.
+   *
    * @param {Blob} picture
    * @param {() => boolean} isWanted  asked when the picture is ready
-   * @returns {Promise<string>}  its address, good until the next picture
    */
   async showResult(picture, isWanted) {
     await show(this.#painting, picture, isWanted);
     this.#painting.alt = 'The finished picture';
     this.#toggle.hidden = this.#photograph.hidden;
-    return this.#painting.src;
   }
 
   #setComparing(on) {

@@ -62,12 +62,15 @@ export function title(name) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** 'Tubingen, after Starry night'; the names came with the job, from this page or our client. */
+/**
+ * 'Tubingen, after Starry night', or 'After Starry night' for a texture; the names came with the job, from
+ * this page or our client.
+ */
 export function jobTitle({ metadata }) {
   const { content_name: content, style_names: styles } = metadata;
-  if (typeof content !== 'string') return 'Untitled';
-  const known = Array.isArray(styles) ? styles.map((style) => title(String(style))) : [];
-  return known.length ? `${title(content)}, after ${known.join(' and ')}` : title(content);
+  const known = Array.isArray(styles) ? styles.map((style) => title(String(style))).join(' and ') : '';
+  if (typeof content !== 'string') return known ? `After ${known}` : 'Untitled';
+  return known ? `${title(content)}, after ${known}` : title(content);
 }
 
 /** The museum's line under a title: 'Adam, 150 steps, 512 × 384 px'. */

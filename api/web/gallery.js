@@ -89,6 +89,8 @@ function hangPicture(card, { id, output }) {
   const image = document.createElement('img');
   image.loading = 'lazy';
   image.alt = '';
+  // TIFF: the browser cannot show it.
+  image.addEventListener('error', () => image.replaceWith('No preview'));
   image.src = resultUrl(id);
   card.querySelector('.thumb').replaceChildren(image);
   setAspect(card, output.width_px, output.height_px);

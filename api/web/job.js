@@ -67,6 +67,7 @@ export class JobView {
     this.#inputs = null;
     this.#preview = { etag: null, askedAt: 0 };
     this.#easel.clear();
+    URL.revokeObjectURL(element('download').href);
     for (const id of ['job-title', 'job-medium', 'job-state']) element(id).textContent = '';
     for (const id of ['advance', 'losses', 'download', 'manifest', 'cancel', 'again'])
       element(id).hidden = true;
@@ -118,7 +119,7 @@ export class JobView {
     const inputs = await recall(id);
     if (!inputs || signal.aborted) return;
     this.#inputs = inputs;
-    await this.#easel.showPhotograph(inputs.content, () => !signal.aborted);
+    if (inputs.content) await this.#easel.showPhotograph(inputs.content, () => !signal.aborted);
   }
 
   /** Asks for a newer preview, at most once a second. @param {AbortSignal} signal */
@@ -138,10 +139,10 @@ export class JobView {
   async #showResult({ id, output, metadata }, signal) {
     const picture = await getResult(id, signal);
     this.#easel.setShape(output.width_px, output.height_px);
-    const url = await this.#easel.showResult(picture, () => !signal.aborted);
+    await this.#easel.showResult(picture, () => !signal.aborted);
     if (signal.aborted) return;
     const download = element('download');
-    download.href = url;
+    download.href = URL.createObjectURL(picture);
     download.download = fileName(metadata, output);
     download.hidden = false;
     element('manifest').href = manifestUrl(id);

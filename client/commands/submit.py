@@ -5,24 +5,22 @@ from pathlib import Path
 import click
 
 from client.client import Impasto
-from client.files import EXISTING, check_writable, with_format_of
+from client.files import assign, check_writable, image_arguments
 from client.following import follow
+from client.parameters import asked_for, checked
 from client.terminal import (
     end,
     json_option,
-    parse_settings,
     print_json,
     speaks_to_service,
     url_option,
     write,
 )
 from shared.jobs import Priority
-from shared.parameters import field_names
 
 
 @click.command()
-@click.argument("content", type=EXISTING)
-@click.argument("styles", type=EXISTING, nargs=-1, required=True)
+@image_arguments
 @click.option("--preset", help="Named set of parameters; see `impasto presets`.")
 @click.option(
     "--set",
@@ -42,14 +40,15 @@ from shared.parameters import field_names
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Save the picture here; implies --follow.",
+    help="Save the picture here (PNG, JPEG, WebP or TIFF); implies --follow.",
 )
 @json_option
 @url_option
 @speaks_to_service
 def submit(
-    content: Path,
-    styles: tuple[Path, ...],
+    files: tuple[Path, ...],
+    masks: tuple[Path, ...],
+    init_image: Path | None,
     preset: str | None,
     settings: tuple[str, ...],
     priority: str,
@@ -58,20 +57,24 @@ def submit(
     as_json: bool,
     url: str,
 ) -> None:
-    """Send CONTENT to the service, to be painted in the style of STYLES."""
-    params = parse_settings(settings)
-    if unknown := set(params) - set(field_names()):
-        raise click.BadParameter(
-            f"there is no parameter {', '.join(sorted(unknown))}; `impasto presets` lists them",
-            param_hint="--set",
-        )
-    if preset is not None:
-        params["preset"] = preset
+    """Send CONTENT to the service, to be painted in the style of STYLES.
+
+    A preset that needs no photograph, such as texture, takes every picture as a style; one that
+    needs no style, such as reconstruction, takes CONTENT alone.
+    """
+    params = asked_for(settings, {"preset": preset}, output=output, init_image=init_image)
+    images = assign(files, masks, init_image, checked(params))
     if output is not None:
         check_writable(output)
-        params = with_format_of(output, params)
     with Impasto(url) as impasto:
-        job = impasto.submit(content, styles, priority=Priority(priority), **params)
+        job = impasto.submit(
+            images.content,
+            images.styles,
+            masks=images.masks,
+            init_image=images.init,
+            priority=Priority(priority),
+            **params,
+        )
         if not as_json:
             click.echo(job.id)
         if following or output is not None:

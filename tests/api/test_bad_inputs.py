@@ -113,8 +113,10 @@ FIELDS: dict[str, tuple[list[tuple[str, Any]], dict[str, Any], int, str]] = {
     "two contents": ([("content", CONTENT)], {}, 400, "invalid_request"),
     "two params": ([("params", "{}")], {"params": "{}"}, 400, "invalid_request"),
     "two priorities": ([("priority", "low")], {"priority": "low"}, 400, "invalid_request"),
-    "an unknown field": ([("mask", "x")], {}, 400, "invalid_request"),
-    "an unknown file": ([("mask", CONTENT)], {}, 400, "invalid_request"),
+    "two inits": ([("init", CONTENT)] * 2, {}, 400, "invalid_request"),
+    "a mask as text": ([("mask", "x")], {}, 400, "invalid_request"),
+    "an unknown field": ([("picture", "x")], {}, 400, "invalid_request"),
+    "an unknown file": ([("picture", CONTENT)], {}, 400, "invalid_request"),
     "a field without a name": ([("", "x")], {}, 400, "invalid_request"),
     "params as a file": ([("params", b"{}")], {}, 400, "invalid_request"),
     "too many styles": ([("style", STYLE)] * 8, {}, 400, "invalid_request"),
@@ -159,15 +161,78 @@ def test_a_file_over_its_limit_is_named(change: Change, traces: Traces) -> None:
 
 # -- images -------------------------------------------------------------------------------------
 
+NOT_DECODED = b"nobody looks at it"
+MISSING: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "content, by default": ({}, {"content": None}, "content"),
+    "content, since the picture starts from it": (
+        {"preset": "texture", "init": "content"},
+        {"content": None},
+        "content",
+    ),
+    "style, by default": ({}, {"style": None}, "style"),
+    "style of a texture": ({"preset": "texture"}, {"content": None, "style": None}, "style"),
+    "what to start from": ({"init": "image"}, {}, "init"),
+}
 
-@pytest.mark.parametrize("field", ["content", "style"])
+
+@pytest.mark.parametrize(("params", "fields", "pointer"), MISSING.values(), ids=MISSING)
+def test_an_image_that_the_parameters_need_is_missed(
+    api: FlaskClient, traces: Traces, params: dict[str, Any], fields: dict[str, Any], pointer: str
+) -> None:
+    before = traces.all()
+    images = {"content": NOT_DECODED, "style": NOT_DECODED} | fields
+    answer = post(api, params=json.dumps(params), **images)
+    problem = assert_refused(answer, 400, "invalid_request")
+    assert [fault.pointer for fault in problem.errors] == [pointer]
+    assert "is missing" in problem.detail
+    assert traces.all() == before
+
+
+MISFITS: dict[str, tuple[dict[str, Any], list[tuple[str, bytes]], str]] = {
+    "more weights than styles": ({"style_weights": [1, 2]}, [], "params/style_weights"),
+    "fewer weights": ({"style_weights": [1]}, [("style", NOT_DECODED)], "params/style_weights"),
+    "two masks for one style": ({}, [("mask", NOT_DECODED)] * 2, "mask"),
+    "one mask for two styles": ({}, [("style", NOT_DECODED), ("mask", NOT_DECODED)], "mask"),
+    "an init that is not asked for": ({}, [("init", NOT_DECODED)], "init"),
+    "two shapes": ({"aspect_ratio": 2}, [], "params/aspect_ratio"),
+}
+
+
+@pytest.mark.parametrize(("params", "parts", "pointer"), MISFITS.values(), ids=MISFITS)
+def test_images_and_parameters_that_do_not_go_together_are_refused_undecoded(
+    api: FlaskClient,
+    traces: Traces,
+    params: dict[str, Any],
+    parts: list[tuple[str, bytes]],
+    pointer: str,
+) -> None:
+    before = traces.all()
+    images = {"content": NOT_DECODED, "style": NOT_DECODED}
+    answer = post(api, *parts, params=json.dumps(params), **images)
+    problem = assert_refused(answer, 422, "invalid_input")
+    assert [fault.pointer for fault in problem.errors] == [pointer]
+    assert traces.all() == before
+
+
+@pytest.mark.parametrize("field", ["content", "style", "mask", "init"])
 @pytest.mark.parametrize("data", UNUSABLE.values(), ids=UNUSABLE)
 def test_an_image_that_cannot_be_used(
     api: FlaskClient, traces: Traces, field: str, data: bytes
 ) -> None:
     before = traces.all()
-    problem = assert_refused(post(api, **{field: data}), 422, "invalid_image")
-    assert problem.errors[0].pointer == ("content" if field == "content" else "style/0")
+    params = '{"init": "image"}' if field == "init" else "{}"
+    problem = assert_refused(post(api, params=params, **{field: data}), 422, "invalid_image")
+    expected = {"style": "style/0", "mask": "mask/0"}.get(field, field)
+    assert problem.errors[0].pointer == expected
+    assert traces.all() == before
+
+
+def test_an_image_that_is_not_used_is_checked_all_the_same(
+    api: FlaskClient, traces: Traces
+) -> None:
+    before = traces.all()
+    answer = post(api, params='{"preset": "reconstruction"}', style=b"")
+    assert_refused(answer, 422, "invalid_image")
     assert traces.all() == before
 
 
@@ -302,7 +367,6 @@ def test_json_that_cannot_be_taken(
         ({"style_layers": {"relu7_1": 1}}, "params/style_layers"),
         ({"content_weight": 0, "style_weight": 0}, "params"),
         ({"style_weights": [0]}, "params"),
-        ({"style_weights": [1, 2]}, "params/style_weights"),
         ({"stile": 1}, "params/stile"),
     ],
 )

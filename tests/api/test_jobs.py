@@ -12,9 +12,11 @@ import redis
 from flask.testing import FlaskClient
 
 from shared.jobs import ErrorCode, Job, JobError, JobList, StoredOutput
+from shared.presets import PRESETS
 from shared.records import QUEUE, JobRecords, Lease
 from shared.storage import Storage, input_key, preview_key
 from tests.api.conftest import CONTENT, STYLE, Traces, post
+from tests.conftest import picture_bytes
 
 Paint = Callable[[str], StoredOutput]
 
@@ -64,6 +66,46 @@ def test_styles_keep_their_order(api: FlaskClient, records: JobRecords) -> None:
     expected = [hashlib.sha256(data).hexdigest() for data in (STYLE, CONTENT)]
     assert found[0].inputs.styles == expected
     assert found[0].params.style_weights == [1.0, 3.0]
+
+
+def test_masks_and_the_image_to_start_from_are_kept_with_the_job(
+    api: FlaskClient, records: JobRecords, storage: Storage
+) -> None:
+    first, second, start = (picture_bytes(name, 32, 32) for name in ("left", "right", "start"))
+    parts = [("style", CONTENT), ("mask", first), ("mask", second), ("init", start)]
+    answer = post(api, *parts, params='{"init": "image"}')
+    assert answer.status_code == 202, answer.text
+    found = records.get(answer.get_json()["id"])
+    assert found is not None
+    inputs = found[0].inputs
+    assert [storage.get(input_key(mask)) for mask in inputs.masks] == [first, second]
+    assert storage.get(input_key(str(inputs.init))) == start
+
+
+@pytest.mark.parametrize("left_out", ["content", "style"])
+def test_an_image_that_the_parameters_do_not_use_may_be_left_out(
+    api: FlaskClient, records: JobRecords, left_out: str
+) -> None:
+    preset = {"content": "texture", "style": "reconstruction"}[left_out]
+    job = submit(api, params=json.dumps({"preset": preset}), **{left_out: None})
+    found = records.get(job.id)
+    assert found is not None
+    inputs = found[0].inputs
+    assert (inputs.content is None, inputs.styles == []) == (
+        left_out == "content",
+        left_out == "style",
+    )
+    assert (inputs.masks, inputs.init) == ([], None)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_taken_and_what_a_job_says_of_it_is_taken_again(
+    api: FlaskClient, name: str
+) -> None:
+    job = submit(api, params=json.dumps({"preset": name}))
+    assert job.params.preset == name
+    again = submit(api, params=job.params.model_dump_json())
+    assert again.params == job.params
 
 
 def test_the_same_pictures_are_stored_once(api: FlaskClient, traces: Traces) -> None:

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from shared.jobs import Job, Priority
 from shared.parameters import Parameters
-from tests.api.conftest import post
+from tests.api.conftest import STYLE, post
 
 UNDOCUMENTED = {"/", "/docs", "/docs/scalar", "/openapi.json", "/web/{name}"}
 
@@ -26,7 +26,8 @@ def document(api: FlaskClient) -> dict[str, Any]:
 def walk(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         yield value
-    for item in value.values() if isinstance(value, dict) else value:
+        value = [item for name, item in value.items() if name != "default"]
+    for item in value:
         if isinstance(item, dict | list):
             yield from walk(item)
 
@@ -75,7 +76,8 @@ def test_it_is_openapi_3_1_and_says_what_it_describes(document: dict[str, Any]) 
 
 def test_nothing_is_null_but_what_a_parameter_may_be(document: dict[str, Any]) -> None:
     for item in walk(document):
-        assert [name for name, value in item.items() if value is None] in ([], ["default"])
+        known = {name: value for name, value in item.items() if name != "default"}
+        assert None not in known.values()
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -111,8 +113,10 @@ def test_the_upload_is_described_as_it_is_read(document: dict[str, Any]) -> None
     content = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
     assert list(content) == ["multipart/form-data"]
     schema = content["multipart/form-data"]["schema"]
-    assert set(schema["properties"]) == {"content", "style", "params", "metadata", "priority"}
-    assert schema["required"] == ["content", "style"]
+    images, others = {"content", "style", "mask", "init"}, {"params", "metadata", "priority"}
+    assert set(schema["properties"]) == images | others
+    assert "required" not in schema  # the parameters decide
+    assert all(schema["properties"][name]["description"] for name in images)
     parameters = resolve(document, schema["properties"]["params"]["$ref"])
     assert set(parameters["properties"]) == set(Parameters.model_fields)
     priority = resolve(document, schema["properties"]["priority"]["$ref"])
@@ -179,6 +183,9 @@ def answers(api: FlaskClient) -> Iterator[tuple[str, str, TestResponse]]:
     yield "/v1/jobs", "post", accepted
     yield "/v1/jobs", "post", post(api, params="{")
     yield "/v1/jobs", "post", post(api, params='{"size": 1}')
+    yield "/v1/jobs", "post", post(api, params='{"preset": "texture"}', content=None)
+    yield "/v1/jobs", "post", post(api, content=None)
+    yield "/v1/jobs", "post", post(api, ("mask", STYLE), ("mask", STYLE))
     yield "/v1/jobs", "post", api.post("/v1/jobs")
     yield "/v1/jobs", "get", api.get("/v1/jobs")
     yield "/v1/jobs", "get", api.get("/v1/jobs?limit=0")

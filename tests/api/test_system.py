@@ -23,6 +23,13 @@ def test_presets_are_listed_with_every_parameter_and_their_schema(api: FlaskClie
         assert set(preset["parameters"]) == set(answer["parameters_schema"]["properties"])
 
 
+def test_presets_say_which_images_they_need(api: FlaskClient) -> None:
+    presets = api.get("/v1/presets").get_json()["presets"]
+    without_content = [preset["name"] for preset in presets if not preset["uses_content"]]
+    without_styles = [preset["name"] for preset in presets if not preset["uses_styles"]]
+    assert (without_content, without_styles) == (["texture"], ["reconstruction"])
+
+
 def test_workers_that_are_up_are_listed(
     api: FlaskClient, valkey: redis.Redis, settings: Settings
 ) -> None:

@@ -1,5 +1,6 @@
 """The command line as scripts and people use it: exit codes, JSON, sentences."""
 
+import hashlib
 import json
 import logging
 import os
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import pytest
 
 from client import Impasto
 from client.cli import COMMANDS, SUMMARIES
-from client.terminal import parse_settings
-from shared.jobs import ErrorCode, Job, JobError, JobList, StoredOutput
+from client.parameters import asked_for, parse_settings
+from shared.jobs import ErrorCode, Inputs, Job, JobError, JobList, StoredOutput
+from shared.parameters import field_names
 from shared.presets import PRESETS
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
@@ -37,6 +40,16 @@ def pictures(picture_file: MakePicture) -> tuple[Path, Path]:
 @pytest.fixture
 def job_id(impasto: Impasto, pictures: tuple[Path, Path]) -> str:
     return impasto.submit(pictures[0], pictures[1:]).id
+
+
+def inputs_of(records: JobRecords, job_id: str) -> Inputs:
+    found = records.get(job_id.strip())
+    assert found is not None
+    return found[0].inputs
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 # -- help ---------------------------------------------------------------------------------------
@@ -151,17 +164,100 @@ def test_what_cannot_be_submitted_is_wrong_usage(
 
 
 def test_pictures_that_are_not_there_are_wrong_usage(run: Run, pictures: tuple[Path, Path]) -> None:
-    assert run("submit", pictures[0]).exit_code == USAGE
+    assert run("submit").exit_code == USAGE
     assert run("submit", pictures[0], "nothing.png").exit_code == USAGE
 
 
-@pytest.mark.parametrize("setting", ["size=1", "size=NaN", "size=1e999", "size=wide", "preset=x"])
-def test_what_the_service_refuses_is_a_failure_with_its_sentence(
+@pytest.mark.parametrize(
+    "setting",
+    ["size=1", "size=NaN", "size=1e999", "size=wide", "preset=x", "pyramid.factor=9"],
+)
+def test_parameters_out_of_bounds_are_wrong_usage_and_nothing_is_sent(
     run: Run, pictures: tuple[Path, Path], setting: str
 ) -> None:
-    done = run("submit", *pictures, "--set", setting)
+    done = run("submit", *pictures, "--set", setting, "--url", NOBODY)
+    assert (done.exit_code, done.stdout) == (USAGE, "")
+    assert f"Error: {setting.split('=')[0]}: " in done.stderr
+
+
+def test_what_the_service_refuses_is_a_failure_with_its_sentence(
+    run: Run, pictures: tuple[Path, Path]
+) -> None:
+    done = run("submit", *pictures, "--set", "size=4096")  # the service's own limit is lower
     assert (done.exit_code, done.stdout) == (FAILED, "")
-    assert done.stderr.startswith("Error: params")
+    assert done.stderr.startswith("Error: params/size")
+
+
+def test_a_preset_without_photograph_takes_every_picture_as_a_style(
+    run: Run, records: JobRecords, pictures: tuple[Path, Path]
+) -> None:
+    done = run("submit", *pictures, "--preset", "texture", "--set", "aspect_ratio=1.5")
+    assert done.exit_code == DONE, done.output
+    inputs = inputs_of(records, done.stdout)
+    assert (inputs.content, inputs.styles) == (None, [digest(path) for path in pictures])
+
+
+def test_a_preset_without_style_takes_the_photograph_alone(
+    run: Run, records: JobRecords, pictures: tuple[Path, Path]
+) -> None:
+    done = run("submit", pictures[0], "--preset", "reconstruction")
+    assert done.exit_code == DONE, done.output
+    inputs = inputs_of(records, done.stdout)
+    assert (inputs.content, inputs.styles) == (digest(pictures[0]), [])
+
+    too_many = run("submit", *pictures, "--preset", "reconstruction")
+    assert too_many.exit_code == USAGE
+    assert f"{pictures[1]} is one picture too many" in " ".join(too_many.stderr.split())
+
+
+def test_masks_and_the_picture_to_start_from_are_sent(
+    run: Run, impasto: Impasto, records: JobRecords, pictures: tuple[Path, Path]
+) -> None:
+    content, style = pictures
+    masks = ["--mask", content, "--mask", style]
+    done = run("submit", content, style, style, *masks, "--init-image", style)
+    assert done.exit_code == DONE, done.output
+    inputs = inputs_of(records, done.stdout)
+    assert inputs.masks == [digest(content), digest(style)]
+    assert inputs.init == digest(style)
+    assert impasto.job(done.stdout.strip()).params.init == "image"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "a style image is missing"),
+        (["STYLE", "--set", "style_weights=[1, 2]"], "2 values for 1 style image"),
+        (["STYLE", "STYLE", "--mask", "STYLE"], "1 mask for 2 style images"),
+        (["STYLE", "--init-image", "STYLE", "--set", "init=noise"], "set init=image"),
+        (["STYLE", "--set", "init=image"], "the image to start from is missing"),
+        (["STYLE", "--set", "aspect_ratio=2"], "the shape of its content image"),
+    ],
+)
+def test_pictures_that_do_not_fit_the_parameters_are_wrong_usage_and_nothing_is_sent(
+    run: Run, pictures: tuple[Path, Path], arguments: list[str], said: str
+) -> None:
+    content, style = pictures
+    filled = [style if argument == "STYLE" else argument for argument in arguments]
+    done = run("submit", content, *filled, "--url", NOBODY)
+    assert (done.exit_code, done.stdout) == (USAGE, "")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.tif", "tiff"), ("a.TIFF", "tiff"), ("a.jpg", "jpeg"), ("a.webp", "webp")]
+)
+def test_the_name_of_the_output_decides_its_format(name: str, kind: str) -> None:
+    asked = asked_for(["output.quality=80"], {"seed": None, "size": 64}, output=Path(name))
+    assert asked == {"size": 64, "output": {"quality": 80, "format": kind}}
+
+
+def test_an_output_of_an_unknown_format_is_wrong_usage(
+    run: Run, pictures: tuple[Path, Path], tmp_path: Path
+) -> None:
+    done = run("submit", *pictures, "-o", tmp_path / "out.gif", "--url", NOBODY)
+    assert done.exit_code == USAGE
+    assert ".tif or .tiff" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -332,8 +428,36 @@ def test_following_can_be_interrupted_and_the_job_goes_on(
 def test_presets_are_shown_without_any_service(run: Run) -> None:
     shown = run("presets", env={"IMPASTO_URL": NOBODY})
     assert all(name in shown.stdout for name in PRESETS)
-    listed = json.loads(run("presets", "--json").stdout)
-    assert [preset["name"] for preset in listed] == list(PRESETS)
+    assert all(preset.source in shown.stdout for preset in PRESETS.values())
+
+
+def test_presets_are_printed_as_the_service_lists_them(run: Run, url: str) -> None:
+    printed = json.loads(run("presets", "--json", env={"IMPASTO_URL": NOBODY}).stdout)
+    assert printed == httpx.get(f"{url}/v1/presets").json()
+
+
+def test_every_parameter_is_explained_in_the_width_of_the_terminal() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "client.cli", "presets"],
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    words = " ".join(shown.split())
+    for expected in (
+        *(f" {name} " for name in field_names()),
+        "size integer 32 to 4096; default: 512 Long side of the result, px.",
+        "pyramid.min_size integer 32 to 4096; default: 128",
+        "output.format png | jpeg | webp | tiff; default: png",
+        "max_step number above 0 and at most 1000, or null; default: 0.01",
+        "betas list of 2 numbers at least 0 and below 1; default: [0.9, 0.99]",
+        'content_layers {layer: number 0 to 1e12}; default: {"relu4_2": 1}',
+        "lr_decay the parts below, or null; default: null",
+        "Takes: STYLES... init=noise content_weight=0",
+    ):
+        assert expected in words
 
 
 # -- doctor and api -----------------------------------------------------------------------------

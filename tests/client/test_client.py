@@ -1,5 +1,6 @@
 """The Python client against a live API."""
 
+import hashlib
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from client import ApiProblem, ClientError, Impasto, JobFailed, ServiceUnreachable
-from shared.jobs import ErrorCode, JobError, JobStatus, Priority, StoredOutput
+from shared.jobs import ErrorCode, Inputs, Job, JobError, JobStatus, Priority, StoredOutput
 from shared.records import JobRecords, Lease
 from tests.client.conftest import NOBODY
 
@@ -105,7 +106,29 @@ def test_a_refusal_carries_status_code_and_sentence(
         impasto.submit(picture_file("content"), [picture_file("style")], size=1)
     assert (refusal.value.status, refusal.value.code) == (422, "invalid_input")
     with pytest.raises(ApiProblem, match="missing"):
-        impasto.submit(picture_file("content"), [])
+        impasto.submit(picture_file("content"))
+
+
+def test_a_texture_a_reconstruction_masks_and_a_start_are_sent_as_they_are_said(
+    impasto: Impasto, picture_file: MakePicture, records: JobRecords
+) -> None:
+    content, style, other = (picture_file(name) for name in ("content", "style", "other"))
+
+    def inputs(job: Job) -> Inputs:
+        found = records.get(job.id)
+        assert found is not None
+        return found[0].inputs
+
+    texture = impasto.submit(None, [style], preset="texture", init_image=other)
+    assert (inputs(texture).content, texture.params.init) == (None, "image")
+    assert inputs(texture).init == hashlib.sha256(other.read_bytes()).hexdigest()
+    assert texture.metadata == {"style_names": [style.name]}
+
+    reconstruction = impasto.submit(content, preset="reconstruction", init="gray")
+    assert (inputs(reconstruction).styles, reconstruction.params.init) == ([], "gray")
+
+    masked = impasto.submit(content, [style, other], masks=[other, style])
+    assert inputs(masked).masks == [*reversed(inputs(masked).styles)]
 
 
 @pytest.mark.parametrize(

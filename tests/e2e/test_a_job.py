@@ -6,14 +6,17 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
 from client import ApiProblem, Impasto, JobFailed
 from deploy.embedded.stack import Stack
 from shared.jobs import Job, JobStatus
+from shared.presets import PRESETS
 from tests.conftest import REAL_IMAGES, WORKERS
 
 SMALL = {"size": 64, "steps": 8}
@@ -37,6 +40,11 @@ def until(condition: Callable[[], bool], what: str, seconds: float = WAIT_SECOND
 
 def submit(impasto: Impasto, picture_file: MakePicture, **params: object) -> Job:
     return impasto.submit(picture_file("content"), [picture_file("style")], **params)
+
+
+def painted(impasto: Impasto, job: Job) -> Image.Image:
+    """The picture of a job, when it has ended."""
+    return Image.open(io.BytesIO(impasto.result(impasto.wait(job.id).id)))
 
 
 def test_a_posted_job_ends_with_a_picture_that_matches_its_hash(
@@ -209,11 +217,96 @@ def test_several_styles_are_blended_by_their_weights(
 
     def paint(weights: list[float]) -> bytes:
         job = impasto.submit(picture_file("content"), styles, style_weights=weights, **SMALL)
-        return impasto.result(impasto.wait(job.id).id)
+        return painted(impasto, job).tobytes()
 
-    only_first = impasto.wait(submit(impasto, picture_file, **SMALL).id)
-    assert paint([1.0, 0.0]) == impasto.result(only_first.id)
+    only_first = submit(impasto, picture_file, **SMALL)
+    assert paint([1.0, 0.0]) == painted(impasto, only_first).tobytes()
     assert paint([0.5, 0.5]) != paint([1.0, 0.0])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_paints(impasto: Impasto, picture_file: MakePicture, name: str) -> None:
+    job = impasto.wait(submit(impasto, picture_file, preset=name, size=48, steps=3).id)
+    assert impasto.manifest(job.id)["parameters"]["preset"] == name
+
+
+def test_a_texture_has_any_shape_and_needs_no_photograph(
+    impasto: Impasto, picture_file: MakePicture
+) -> None:
+    job = impasto.submit(None, [picture_file("style")], preset="texture", aspect_ratio=2.0, **SMALL)
+    assert painted(impasto, job).size == (64, 32)
+    assert impasto.manifest(job.id)["inputs"]["content"] is None
+
+
+def test_a_reconstruction_needs_no_painting(impasto: Impasto, picture_file: MakePicture) -> None:
+    job = impasto.submit(picture_file("content"), preset="reconstruction", **SMALL)
+    assert painted(impasto, job).size == (64, 48)
+    assert impasto.manifest(job.id)["inputs"]["styles"] == []
+
+
+def half(folder: Path, side: str) -> Path:
+    """A mask of the left or the right half."""
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, slice(None, 32) if side == "left" else slice(32, None)] = 255
+    Image.fromarray(mask).save(folder / f"{side}.png")
+    return folder / f"{side}.png"
+
+
+def test_masks_say_which_style_applies_where(
+    impasto: Impasto, picture_file: MakePicture, tmp_path: Path
+) -> None:
+    left, right = half(tmp_path, "left"), half(tmp_path, "right")
+    styles = [picture_file("style"), picture_file("other")]
+
+    def paint(masks: list[Path]) -> bytes:
+        job = impasto.submit(picture_file("content"), styles, masks=masks, **SMALL)
+        return painted(impasto, job).tobytes()
+
+    assert len({paint([left, right]), paint([right, left]), paint([])}) == 3
+
+
+def test_a_picture_of_ones_own_is_started_from(impasto: Impasto, picture_file: MakePicture) -> None:
+    pictures = [picture_file("content"), [picture_file("style")]]
+    still = {"size": 96, "steps": 1, "pyramid": None, "max_step": 1e-6}
+    job = impasto.submit(*pictures, init_image=picture_file("start"), **still)
+    picture = np.asarray(painted(impasto, job), float)
+    start = np.asarray(Image.open(picture_file("start")), float)
+    assert np.abs(picture - start).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "bit_depth"), [("tiff", 16), ("tiff", 8), ("png", 16), ("jpeg", 8), ("webp", 8)]
+)
+def test_a_picture_is_delivered_in_the_format_that_was_asked_for(
+    impasto: Impasto, picture_file: MakePicture, kind: str, bit_depth: int
+) -> None:
+    output = {"format": kind, "bit_depth": bit_depth}
+    job = impasto.wait(submit(impasto, picture_file, output=output, **SMALL).id)
+    assert job.output is not None
+    assert job.output.content_type == f"image/{kind}"
+    answer = httpx.get(impasto.url + job.urls.result, follow_redirects=True)
+    assert f"{job.id}.{kind}" in answer.headers["Content-Disposition"]
+    assert str(Image.open(io.BytesIO(answer.content)).format).lower() == kind
+
+
+AGAIN: dict[str, dict[str, Any]] = {
+    "the default": SMALL,
+    "noise": {**SMALL, "init": "noise", "seed": 7},
+    "a preset with one value overridden": {**SMALL, "preset": "d2l", "tv_weight": 3.0},
+    "an effort": {"size": 48, "preset": "content-clone", "quality": "draft"},
+    "a level that ended early": {**SMALL, "plateau": {"window": 2, "change": 0.9}},
+    "a deadline": {"size": 96, "steps": 2000, "deadline_seconds": 1.0},
+}
+
+
+@pytest.mark.parametrize("params", AGAIN.values(), ids=AGAIN)
+def test_posting_the_parameters_of_a_manifest_again_gives_the_same_bytes(
+    impasto: Impasto, picture_file: MakePicture, params: dict[str, Any]
+) -> None:
+    first = impasto.wait(submit(impasto, picture_file, **params).id)
+    repeating = impasto.manifest(first.id)["parameters"]
+    again = impasto.wait(submit(impasto, picture_file, **repeating).id)
+    assert impasto.result(again.id) == impasto.result(first.id)
 
 
 @pytest.mark.skipif(not REAL_IMAGES.is_dir(), reason="the real pictures lie beside the repository")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from shared.jobs import (
     ErrorCode,
+    Inputs,
     JobError,
     JobRecord,
     JobStatus,
@@ -88,6 +89,14 @@ def test_a_new_job_is_queued_with_what_was_asked_for(records: JobRecords) -> Non
     assert abs(record.created_at.timestamp() - time.time()) < 5
     assert record.started_at is record.finished_at is record.expires_at is None
     assert record.output is record.error is record.worker is None
+
+
+def test_a_job_from_before_there_were_masks_is_still_read(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    job_id = create(records)
+    valkey.hset(f"impasto:job:{{{job_id}}}", "inputs", '{"content": "c", "styles": ["s"]}')
+    assert get(records, job_id).inputs == Inputs(content="c", styles=["s"], masks=[], init=None)
 
 
 def test_a_job_is_claimed_by_one_worker_only(records: JobRecords) -> None:

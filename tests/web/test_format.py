@@ -35,6 +35,7 @@ NOON = 1_767_268_800_000  # 2026-01-01T12:00Z, ms
         ("title", ["content-clone"], "Content clone"),
         ("jobTitle", [{"metadata": {}}], "Untitled"),
         ("jobTitle", [{"metadata": {"content_name": "Tübingen.jpg"}}], "Tübingen"),
+        ("jobTitle", [{"metadata": {"style_names": ["ink-wash.png"]}}], "After Ink wash"),
         (
             "jobTitle",
             [{"metadata": {"content_name": "sea.png", "style_names": ["a_b.jpg", "ink.png"]}}],

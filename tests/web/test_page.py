@@ -186,6 +186,61 @@ def test_the_form_says_what_is_missing(page: Page, photograph: FilePayload) -> N
     expect(page.locator("#style input[type=file]")).to_be_focused()
 
 
+def choose_preset(page: Page, name: str) -> None:
+    page.get_by_role("radio", name=name, exact=True).check()
+
+
+def test_a_texture_is_painted_without_a_photograph(
+    stack, page: Page, visitor, photograph: FilePayload, painting: FilePayload
+) -> None:
+    visitor.choose(photograph, painting)
+    expect(page.locator("#content .invite-unused")).to_be_hidden()
+    choose_preset(page, "Texture")
+    expect(page.locator("#content .invite-unused")).to_be_visible()
+    expect(page.locator("#style .invite-unused")).to_be_hidden()
+
+    job_id = visitor.order(size=64, steps=5)
+    expect(page.get_by_role("heading", level=1)).to_have_text("After Diagonal strokes")
+    expect(state(page)).to_have_text(re.compile("^Painted in"))
+    manifest = httpx.get(f"{stack.url}/v1/jobs/{job_id}/manifest").json()
+    assert manifest["inputs"]["content"] is None
+
+    page.get_by_role("button", name="Paint again").click()
+    expect(page.get_by_role("radio", name="Texture", exact=True)).to_be_checked()
+    expect(page.get_by_role("img", name="diagonal-strokes.png")).to_be_visible()
+
+
+def test_a_reconstruction_is_painted_without_a_painting(
+    page: Page, visitor, photograph: FilePayload
+) -> None:
+    choose_preset(page, "Reconstruction")
+    expect(page.locator("#style")).to_contain_text("This manner paints without a painting.")
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("Choose a photograph first.")
+
+    page.locator("#content input[type=file]").set_input_files([photograph])
+    visitor.order(size=64, steps=5)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Quiet field")
+    expect(state(page)).to_have_text(re.compile("^Painted in"))
+
+
+def test_a_picture_that_the_browser_cannot_show_can_be_taken_home(
+    stack, page: Page, visitor, photograph: FilePayload, painting: FilePayload, tmp_path
+) -> None:
+    files = {"content": photograph["buffer"], "style": painting["buffer"]}
+    params = {"size": 64, "steps": 5, "output": {"format": "tiff", "bit_depth": 16}}
+    form = {"params": json.dumps(params), "metadata": '{"content_name": "field.jpg"}'}
+    job = httpx.post(f"{stack.url}/v1/jobs", files=files, data=form).json()
+    page.goto(f"/#job/{job['id']}")
+    expect(state(page)).to_have_text(re.compile("^Painted in"))
+    picture = visitor.download(tmp_path)
+    assert picture.name == "field.tiff"
+    with Image.open(picture) as image:
+        assert (image.format, image.size) == ("TIFF", (64, 48))
+    card = page.locator(f'#gallery a[href="#job/{job["id"]}"]')
+    expect(card).to_contain_text("No preview")
+
+
 def test_paintings_can_be_added_and_removed(
     page: Page,
     visitor,

@@ -1,13 +1,16 @@
 """The estimate of the time that is left, and how often is often enough."""
 
 import pytest
+import torch
 
 from worker import pace
-from worker.engine import Level
+from worker.engine import Level, Progress
+from worker.engine.objective import LossValues
 from worker.pace import Interval, Pace
 
 SMALL = Level(size=64, width=64, height=50, steps=4)
 LARGE = Level(size=128, width=128, height=100, steps=4)  # four times the pixels
+NO_LOSSES = LossValues((), torch.zeros(0))
 
 
 class Clock:
@@ -18,17 +21,40 @@ class Clock:
         return self.now
 
 
+class Run:
+    """A run whose steps take as long as a test says."""
+
+    def __init__(self, clock: Clock, *levels: Level, deadline_seconds: float | None = None) -> None:
+        self.clock = clock
+        self.levels = levels
+        self.total_steps = sum(level.steps for level in levels)
+        self.done = 0
+        self.pace = Pace(levels, deadline_seconds)
+
+    def steps(self, level: int, count: int, seconds: float) -> None:
+        for _ in range(count):
+            self.done += 1
+            self.clock.now += seconds
+            self.pace.step(self.progress(level))
+
+    def progress(self, level: int) -> Progress:
+        here = self.levels[level]
+        return Progress(
+            step=self.done,
+            total_steps=self.total_steps,
+            level=level,
+            levels=len(self.levels),
+            width_px=here.width,
+            height_px=here.height,
+            _losses=NO_LOSSES,
+        )
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(pace, "time", clock)
     return clock
-
-
-def steps(pace: Pace, clock: Clock, level: int, count: int, seconds: float) -> None:
-    for _ in range(count):
-        clock.now += seconds
-        pace.step(level)
 
 
 def test_nothing_is_known_before_the_first_step(clock: Clock) -> None:
@@ -37,44 +63,69 @@ def test_nothing_is_known_before_the_first_step(clock: Clock) -> None:
 
 
 def test_a_step_costs_as_much_as_it_has_pixels(clock: Clock) -> None:
-    pace = Pace([SMALL, LARGE])
-    steps(pace, clock, level=0, count=1, seconds=1.0)
+    run = Run(clock, SMALL, LARGE)
+    run.steps(level=0, count=1, seconds=1.0)
     # Three more small steps, and four of four times the size.
-    assert pace.eta_seconds == pytest.approx(3 * 1 + 4 * 4)
-    assert pace.steps_per_second == pytest.approx(1.0)
+    assert run.pace.eta_seconds == pytest.approx(3 * 1 + 4 * 4)
+    assert run.pace.steps_per_second == pytest.approx(1.0)
 
 
 def test_a_new_level_starts_from_what_is_known(clock: Clock) -> None:
-    pace = Pace([SMALL, LARGE])
-    steps(pace, clock, level=0, count=4, seconds=1.0)
-    assert pace.eta_seconds == pytest.approx(16.0)
-    steps(pace, clock, level=1, count=1, seconds=2.0)
-    assert pace.eta_seconds == pytest.approx(3 * 4.0)  # the first step also looks at the images
-    assert pace.steps_per_second == pytest.approx(1 / 4.0)
+    run = Run(clock, SMALL, LARGE)
+    run.steps(level=0, count=4, seconds=1.0)
+    assert run.pace.eta_seconds == pytest.approx(16.0)
+    run.steps(level=1, count=1, seconds=2.0)
+    assert run.pace.eta_seconds == pytest.approx(3 * 4.0)  # the first step also looks at the images
+    assert run.pace.steps_per_second == pytest.approx(1 / 4.0)
 
 
 def test_the_estimate_shrinks_to_nothing_at_the_end(clock: Clock) -> None:
-    pace = Pace([SMALL, LARGE])
+    run = Run(clock, SMALL, LARGE)
     estimates = []
     for level in (0, 0, 0, 0, 1, 1, 1, 1):
-        steps(pace, clock, level, 1, (1.0, 4.0)[level])
-        estimates.append(pace.eta_seconds)
+        run.steps(level, 1, (1.0, 4.0)[level])
+        estimates.append(run.pace.eta_seconds)
     assert estimates == pytest.approx([19, 18, 17, 16, 12, 8, 4, 0])
 
 
 def test_one_slow_step_does_not_upset_the_estimate(clock: Clock) -> None:
-    level = Level(size=64, width=64, height=50, steps=100)
-    pace = Pace([level])
-    steps(pace, clock, 0, 50, 1.0)
-    steps(pace, clock, 0, 1, 10.0)
-    assert pace.eta_seconds is not None
-    assert 49 < pace.eta_seconds < 2 * 49
+    run = Run(clock, Level(size=64, width=64, height=50, steps=100))
+    run.steps(0, 50, 1.0)
+    run.steps(0, 1, 10.0)
+    assert run.pace.eta_seconds is not None
+    assert 49 < run.pace.eta_seconds < 2 * 49
 
 
-def test_a_run_that_goes_on_knows_what_is_done(clock: Clock) -> None:
-    pace = Pace([SMALL, LARGE], steps_done=6)
-    steps(pace, clock, level=1, count=1, seconds=3.0)
-    assert pace.eta_seconds == pytest.approx(3.0)
+def test_a_run_that_goes_on_elsewhere_knows_what_is_done(clock: Clock) -> None:
+    run = Run(clock, SMALL, LARGE)
+    run.done = 6
+    run.steps(level=1, count=1, seconds=3.0)
+    assert run.pace.eta_seconds == pytest.approx(3.0)
+
+
+def test_a_level_that_ends_early_leaves_only_the_later_ones(clock: Clock) -> None:
+    run = Run(clock, SMALL, LARGE)
+    run.steps(level=0, count=1, seconds=1.0)
+    run.total_steps = 2 + LARGE.steps  # a plateau at the second step
+    run.steps(level=0, count=1, seconds=1.0)
+    assert run.pace.eta_seconds == pytest.approx(4 * 4)
+
+
+def test_steps_that_have_to_be_done_again_count_again(clock: Clock) -> None:
+    run = Run(clock, Level(size=64, width=64, height=50, steps=10))
+    run.steps(level=0, count=8, seconds=1.0)
+    assert run.pace.eta_seconds == pytest.approx(2.0)
+    run.done = 2  # it diverged, and goes back: the third step is the next
+    run.steps(level=0, count=1, seconds=1.0)
+    assert run.pace.eta_seconds == pytest.approx(7.0)
+
+
+def test_no_estimate_goes_beyond_the_deadline(clock: Clock) -> None:
+    run = Run(clock, SMALL, LARGE, deadline_seconds=5.0)
+    run.steps(level=0, count=1, seconds=1.0)
+    assert run.pace.eta_seconds == pytest.approx(4.0)
+    run.steps(level=0, count=1, seconds=6.0)
+    assert run.pace.eta_seconds == 0
 
 
 def test_the_first_is_due_at_once_then_one_in_every_interval(clock: Clock) -> None:

@@ -3,6 +3,7 @@
 Knows nothing of queues, storage or HTTP; see `Stylization` for how to use it.
 """
 
+from shared.levels import Level
 from worker.engine.errors import (
     DeviceError,
     Diverged,
@@ -13,7 +14,6 @@ from worker.engine.errors import (
 )
 from worker.engine.hardware import resolve_device
 from worker.engine.objective import Losses
-from worker.engine.pyramid import Level
 from worker.engine.stylization import Progress, Provenance, Stylization
 from worker.engine.vgg import VGG19
 from worker.engine.weights import Weights, load_weights, verify_weights

@@ -8,27 +8,37 @@ from torch import Tensor
 
 
 class Average:
-    """Exponential moving average, debiased as in Adam: Σ dᵗ⁻ⁱ (1 - d) xᵢ / (1 - dᵗ)."""
+    """Exponential moving average of x₁ ... xₜ, debiased as in Adam:
 
-    def __init__(self, iterate: Tensor, decay: float) -> None:
+        Σ dᵗ⁻ⁱ (1 - d) xᵢ / (1 - dᵗ)
+
+    With a decay d of 0 it is the last iterate: the very tensor, so that no memory is spent on it.
+    """
+
+    def __init__(self, start: Tensor, decay: float) -> None:
+        """`start` counts as the first iterate."""
         self.decay = decay
         self.updates = 0
-        self.sum = torch.zeros_like(iterate)
+        self.sum = torch.zeros_like(start)
+        self.update(start)
 
     def update(self, iterate: Tensor) -> None:
         """Take in an iterate."""
         self.updates += 1
-        self.sum.lerp_(iterate, 1 - self.decay)
+        if self.decay:
+            self.sum.lerp_(iterate, 1 - self.decay)
+        else:
+            self.sum = iterate
 
     def value(self) -> Tensor:
-        """The average of the iterates so far; there has to be one."""
-        return self.sum / (1 - self.decay**self.updates)
+        """The average so far, in the shape of the iterates; not to be changed."""
+        return self.sum / (1 - self.decay**self.updates) if self.decay else self.sum
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next update depends on."""
+        """Everything that the average depends on, as copies that `torch.load` takes safely."""
         return {"updates": self.updates, "sum": self.sum.clone()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`."""
         self.updates = int(state["updates"])
-        self.sum.copy_(state["sum"])
+        self.sum = state["sum"].to(self.sum, copy=True)

@@ -5,7 +5,8 @@ EngineError
 ├── WeightsError     weights          the network's weights are missing, damaged or not VGG-19's
 ├── DeviceError      device           the device that was asked for is not there
 ├── StateError       state            a saved state belongs to another run
-└── Diverged         diverged         a loss became infinite or not a number
+├── Diverged         diverged         a loss became infinite or not a number, again and again
+└── OutOfMemory      out_of_memory    the picture is too large for the device
 """
 
 from typing import ClassVar
@@ -42,6 +43,12 @@ class StateError(EngineError):
 
 
 class Diverged(EngineError):
-    """A loss became infinite or not a number."""
+    """A loss became infinite or not a number, and going back did not help."""
 
     code = "diverged"
+
+
+class OutOfMemory(EngineError):
+    """The picture is too large for the device, even with less memory. The message says what fits."""
+
+    code = "out_of_memory"

@@ -1,37 +1,116 @@
-"""The losses, each with its own way back.
+"""The losses at one layer, each with its own way back.
 
-A loss looks at the features of one layer as a matrix (positions, channels). It returns its value
+A loss looks at the features of a layer as a matrix F of (positions, channels). It returns its value
 and a function that adds its gradient to that layer's gradient, in place. Values are float32
 whatever the type of the features.
+
+Every style loss is a function of small statistics, sums over positions of f and f fᵀ. So the heavy
+part, collecting them and going back from them, stands here once for all, and a distance of styles
+is a few lines over C x C matrices that autograd differentiates.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-# Adds a gradient to the gradient of a layer, (positions, channels), in place.
-Backward = Callable[[Tensor], None]
+from worker.engine.square_root import square_root, trace_of_square_root
+
+# Adds dL/dF to a gradient, in place: (features, gradient), both (positions, channels). It is given
+# the features again, so that nobody has to keep them.
+Backward = Callable[[Tensor, Tensor], None]
+
+# Keeps a covariance positive definite (crowsonkb/style-transfer-pytorch).
+COVARIANCE_EPSILON = 1e-4
 
 
-def second_moment(features: Tensor) -> Tensor:
-    """M = Fᵀ F, the sum over positions of f fᵀ: (positions, C) -> (C, C) in float32.
+@dataclass(frozen=True)
+class Statistics:
+    """Sums over the positions of one layer, each position with its weight w."""
 
-    A sum over positions, so parts of a picture can be summed up.
+    positions: int
+    count: Tensor  # Σ w: the positions, or the area of a region among them
+    first: Tensor  # Σ w f, (C,)
+    second: Tensor  # Σ w f fᵀ, (C, C)
+
+
+def collect(features: Tensor, mask: Tensor | None = None) -> Statistics:
+    """Statistics of `features`, (positions, C), weighted by `mask`, (positions,), in float32.
+
+    Sums, so parts of a picture can be added up.
     """
     features = features.float()
-    return features.T @ features
+    weighted = features if mask is None else features * mask.unsqueeze(1)
+    count = features.new_tensor(float(len(features))) if mask is None else mask.sum()
+    return Statistics(len(features), count, weighted.sum(0), weighted.T @ features)
 
 
-def gram_matrix(features: Tensor, divisor: str) -> Tensor:
-    """G = M / divisor: (positions, C) -> (C, C). Gatys et al. 2016, equation 3, for `none`."""
-    return second_moment(features) / gram_divisor(features, divisor)
+# A mixture of styles: the statistics of each with its share of the whole.
+Mixture = Sequence[tuple[float, Statistics]]
 
 
-def gram_divisor(features: Tensor, divisor: str) -> float:
-    """What `gram_divisor` of the parameters means for these features: 1, H W, or C H W."""
-    positions, channels = features.shape
-    return {"none": 1.0, "hw": float(positions), "chw": float(positions * channels)}[divisor]
+class Distance(Protocol):
+    """How far the statistics of the picture are from those of a style."""
+
+    def __call__(self, statistics: Statistics) -> Tensor:
+        """A float32 scalar, differentiable by `first` and `second`."""
+
+
+def gram_matrix(statistics: Statistics, divisor: str) -> Tensor:
+    """G = Σ f fᵀ / divisor, (C, C). Gatys et al. 2016, equation 3, for `none`.
+
+    A region counts as if it were the whole picture.
+    """
+    channels = len(statistics.second)
+    mean = statistics.second / statistics.count
+    return mean * {"none": float(statistics.positions), "hw": 1.0, "chw": 1 / channels}[divisor]
+
+
+class GramDistance:
+    """mean((G - A)²), with A the style's Gram matrix. Gatys et al. 2016, equation 4.
+
+    The divisor of the matrices is made explicit. With `relative` divided by mean(A²). A mixture of
+    styles is a mixture of their Gram matrices.
+    """
+
+    def __init__(self, styles: Mixture, *, divisor: str, relative: bool) -> None:
+        self.divisor = divisor
+        self.target = torch.stack(
+            [share * gram_matrix(style, divisor) for share, style in styles]
+        ).sum(0)
+        self.energy = _energy(self.target) if relative else 1.0
+
+    def __call__(self, statistics: Statistics) -> Tensor:
+        """The mean square, over (C, C)."""
+        return (gram_matrix(statistics, self.divisor) - self.target).square().mean() / self.energy
+
+
+class WassersteinDistance:
+    """Wasserstein-2 between the Gaussians of the features, over the number of channels.
+
+        W² = |μ - μ'|² + tr(Σ + Σ' - 2 (Σ'^½ Σ Σ'^½)^½)
+
+    As in crowsonkb/style-transfer-pytorch. With `relative` divided by the mean of f² over the
+    style. A mixture of styles is a mixture of raw moments, not of covariances.
+    """
+
+    def __init__(self, styles: Mixture, *, relative: bool) -> None:
+        self.mean = torch.stack([share * s.first / s.count for share, s in styles]).sum(0)
+        moment = torch.stack([share * s.second / s.count for share, s in styles]).sum(0)
+        self.covariance = _covariance(self.mean, moment)
+        self.root = square_root(self.covariance)
+        self.energy = moment.diagonal().mean().clamp_min(1e-12) if relative else 1.0
+
+    def __call__(self, statistics: Statistics) -> Tensor:
+        """W² / C."""
+        mean = statistics.first / statistics.count
+        covariance = _covariance(mean, statistics.second / statistics.count)
+        between = trace_of_square_root(self.root @ covariance @ self.root)
+        traces = covariance.trace() + self.covariance.trace() - 2 * between
+        channels = len(mean)
+        return ((mean - self.mean).square().mean() + traces / channels) / self.energy
 
 
 class ContentLoss:
@@ -41,60 +120,71 @@ class ContentLoss:
     """
 
     def __init__(self, target: Tensor, weight: float, *, relative: bool) -> None:
-        self.target = target.float()
-        self.weight = weight / _energy(self.target) if relative else torch.tensor(weight)
+        self.target = target
+        self.weight = weight / _energy(target.float()) if relative else torch.tensor(weight)
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Backward]:
         """Value, and dL/dF = 2 w (F - P) / count."""
+        loss = self.weight * (features.float() - self.target).square_().mean()
+        return loss, self._backward
+
+    def _backward(self, features: Tensor, gradient: Tensor) -> None:
         difference = features.float() - self.target
-        loss = self.weight * difference.square().mean()
+        gradient.add_(difference.mul_(2 * self.weight / difference.numel()))
 
-        def backward(gradient: Tensor) -> None:
-            gradient.add_(difference.mul_(2 * self.weight / difference.numel()))
 
-        return loss, backward
+@dataclass(frozen=True)
+class Region:
+    """Where a style applies, and how its distance counts there."""
+
+    distance: Distance
+    weight: float
+    mask: Tensor | None = None  # (positions,) in [0, 1]; None is everywhere
 
 
 class StyleLoss:
-    """mean((G - A)²), the squared distance to the style's Gram matrix A.
+    """Σ weight · distance, over the regions that have a style. Each has its guided statistics.
 
-    Gatys et al. 2016, equation 4, with the divisor made explicit. With `relative` divided by
-    mean(A²). A blend of styles is a blend of their Gram matrices.
+    Gatys et al., Controlling Perceptual Factors in Neural Style Transfer, CVPR 2017, section 4.
     """
 
-    def __init__(self, target: Tensor, weight: float, *, divisor: str, relative: bool) -> None:
-        self.target = target
-        self.weight = weight / _energy(target) if relative else torch.tensor(weight)
-        self.divisor = divisor
+    def __init__(self, regions: Sequence[Region]) -> None:
+        self.regions = regions
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Backward]:
-        """Value, and dL/dF = F (dM + dMᵀ), with dM from autograd over the C x C matrices alone."""
-        moment = second_moment(features).requires_grad_()
-        with torch.enable_grad():
-            gram = moment / gram_divisor(features, self.divisor)
-            loss = self.weight * (gram - self.target).square().mean()
-        (slope,) = torch.autograd.grad(loss, moment)
+        """Value, and dL/dF = w (F (dM + dMᵀ) + dm), with dM and dm from autograd over statistics
+        alone."""
+        total = torch.zeros((), device=features.device)
+        slopes = []
+        for region in self.regions:
+            statistics = collect(features, region.mask)
+            first = statistics.first.requires_grad_()
+            second = statistics.second.requires_grad_()
+            with torch.enable_grad():
+                loss = region.weight * region.distance(statistics)
+            first_slope, second_slope = torch.autograd.grad(
+                loss, (first, second), allow_unused=True
+            )
+            total += loss.detach()
+            slopes.append((region.mask, first_slope, second_slope + second_slope.T))
 
-        def backward(gradient: Tensor) -> None:
-            gradient.addmm_(features, (slope + slope.T).to(features.dtype))
+        def backward(features: Tensor, gradient: Tensor) -> None:
+            for mask, first, second in slopes:
+                if mask is None:
+                    gradient.addmm_(features, second.to(features.dtype))
+                    if first is not None:
+                        gradient.add_(first)
+                else:
+                    slope = features.float() @ second
+                    slope = slope if first is None else slope.add_(first)
+                    gradient.add_(slope.mul_(mask.unsqueeze(1)))
 
-        return loss.detach(), backward
+        return total, backward
 
 
-def total_variation(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of absolute differences of neighbours, and its gradient; both for (3, H, W).
-
-    As in neural-style. The gradient of |d| is sign(d).
-    """
-    across = picture[:, :, 1:] - picture[:, :, :-1]
-    down = picture[:, 1:, :] - picture[:, :-1, :]
-    loss = across.abs().sum() + down.abs().sum()
-    gradient = torch.zeros_like(picture)
-    gradient[:, :, 1:] += across.sign_()
-    gradient[:, :, :-1] -= across
-    gradient[:, 1:, :] += down.sign_()
-    gradient[:, :-1, :] -= down
-    return loss, gradient
+def _covariance(mean: Tensor, moment: Tensor) -> Tensor:
+    identity = torch.eye(len(mean), device=mean.device)
+    return moment - torch.outer(mean, mean) + COVARIANCE_EPSILON * identity
 
 
 def _energy(target: Tensor) -> Tensor:

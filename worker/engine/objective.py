@@ -3,19 +3,29 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor
 
+from shared.network import shape_at
 from shared.parameters import Parameters
 from worker.engine.losses import (
     Backward,
     ContentLoss,
+    Distance,
+    GramDistance,
+    Mixture,
+    Region,
+    Statistics,
     StyleLoss,
-    gram_matrix,
-    total_variation,
+    WassersteinDistance,
+    collect,
 )
-from worker.engine.vgg import VGG19, Features, Network
+from worker.engine.regions import at_layer
+from worker.engine.space import Space
+from worker.engine.total_variation import TOTAL_VARIATIONS, with_gradient
+from worker.engine.vgg import VGG19, Architecture, Network
 
 Loss = Callable[[Tensor], tuple[Tensor, Backward]]
 
@@ -34,6 +44,11 @@ class Losses:
     total: float
     layers: Mapping[str, float]
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether they are numbers: a run that has just diverged mends itself some steps later."""
+        return isfinite(self.total)
+
 
 @dataclass(frozen=True)
 class Term:
@@ -51,6 +66,11 @@ class LossValues:
     names: tuple[str, ...]
     values: Tensor  # one for each name
 
+    @property
+    def total(self) -> Tensor:
+        """Their sum, still on the device."""
+        return self.values.sum()
+
     def read(self) -> Losses:
         """Wait for the device, and add the values up."""
         values = dict(zip(self.names, self.values.tolist(), strict=True))
@@ -63,108 +83,166 @@ class LossValues:
 class Objective:
     """L(x) = Σ content losses + Σ style losses + tv_weight TV(x), for pictures of one size."""
 
-    def __init__(self, network: Network, terms: Sequence[Term], tv_weight: float) -> None:
+    def __init__(
+        self,
+        network: Network,
+        terms: Sequence[Term],
+        space: Space,
+        variation: Callable[[Tensor], Tensor],
+        tv_weight: float,
+    ) -> None:
         self._network = network
-        self._terms = terms
+        self._terms: dict[str, list[Term]] = defaultdict(list)
+        for term in terms:
+            self._terms[term.layer].append(term)
+        self._space = space
+        self._variation = variation
         self._tv_weight = tv_weight
-        self._names = (*(f"{term.kind}/{term.layer}" for term in terms), "tv")
 
     @torch.no_grad()
-    def __call__(self, picture: Tensor) -> tuple[LossValues, Tensor]:
-        """Losses at `picture`, (3, H, W) in [0, 1], and the gradient of their sum, (3, H, W)."""
-        features = self._network.forward(picture)
-        values, backwards = self._evaluate(features)
+    def __call__(self, variable: Tensor) -> tuple[LossValues, Tensor]:
+        """Losses at `variable`, a picture of (3, H, W) in units of the space, and the gradient of
+        their sum by it."""
+        values: dict[str, Tensor] = {}
+        ways_back: dict[str, list[Backward]] = {}
 
-        def inject(layer: str, gradient: Tensor) -> None:
-            for backward in backwards[layer]:
-                backward(gradient)
+        def read(layer: str, features: Tensor) -> None:
+            ways_back[layer] = []
+            for term in self._terms[layer]:
+                value, backward = term.loss(features)
+                values[f"{term.kind}/{layer}"] = value
+                ways_back[layer].append(backward)
 
-        gradient = self._network.backward(features, inject)
+        def inject(layer: str, features: Tensor, gradient: Tensor) -> None:
+            for backward in ways_back.pop(layer):
+                backward(features, gradient)
+
+        blocks = self._network.forward(self._space.to_pixels(variable), read)
+        gradient = self._space.gradient(self._network.backward(blocks, inject))
+        values["tv"] = variable.new_zeros(())
         if self._tv_weight:
-            value, tv_gradient = total_variation(picture)
-            values.append(self._tv_weight * value)
-            gradient.add_(tv_gradient, alpha=self._tv_weight)
-        else:
-            values.append(torch.zeros((), device=picture.device))
-        return LossValues(self._names, torch.stack(values)), gradient
+            variation, slope = with_gradient(self._variation, variable)
+            values["tv"] = self._tv_weight * variation
+            gradient.add_(slope, alpha=self._tv_weight)
+        return _stacked(values), gradient
 
     @torch.no_grad()
-    def losses(self, picture: Tensor) -> LossValues:
+    def losses(self, variable: Tensor) -> LossValues:
         """The losses alone, without the way back."""
-        values, _ = self._evaluate(self._network.forward(picture))
-        values.append(self._tv_weight * total_variation(picture)[0])
-        return LossValues(self._names, torch.stack(values))
+        values: dict[str, Tensor] = {}
 
-    def _evaluate(self, features: Features) -> tuple[list[Tensor], dict[str, list[Backward]]]:
-        """Value of each term, and for each layer the ways back of its terms."""
-        values = []
-        backwards: dict[str, list[Backward]] = defaultdict(list)
-        for term in self._terms:
-            value, backward = term.loss(features.layers[term.layer])
-            values.append(value)
-            backwards[term.layer].append(backward)
-        return values, backwards
+        def read(layer: str, features: Tensor) -> None:
+            for term in self._terms[layer]:
+                values[f"{term.kind}/{layer}"], _ = term.loss(features)
+
+        self._network.forward(self._space.to_pixels(variable), read)
+        values["tv"] = self._tv_weight * self._variation(variable)
+        return _stacked(values)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the picture is compared with, at the size at which it is: pictures of (3, H, W)."""
+
+    content: Tensor | None
+    styles: Sequence[Tensor]
+    masks: Sequence[Tensor]  # (H, W) in [0, 1], one for each style, or none at all
+    height: int  # of the picture that is painted, px
+    width: int
 
 
 def build_objective(
     vgg: VGG19,
-    content: Tensor,
-    styles: Sequence[Tensor],
+    targets: Targets,
     parameters: Parameters,
     dtype: torch.dtype,
+    *,
+    recompute: bool = False,
 ) -> Objective:
-    """The objective for `content` and `styles`, (3, H, W) in [0, 1] at the sizes to be compared at.
+    """The objective for `targets`, whose features are computed here, once.
 
-    The targets are computed here, once.
+    `recompute` as in `VGG19.network`.
     """
-    content_weights = _positive(parameters.content_layers, parameters.content_weight)
-    style_weights = _positive(parameters.style_layers, parameters.style_weight)
+
+    # There is no way back from the targets: nothing is computed again, and no memory is taken
+    def network(layers: Mapping[str, float], *, recompute: bool = True) -> Network:
+        return vgg.network(layers, dtype, Architecture.of(parameters), recompute=recompute)
+
+    content_weights = parameters.content_layer_weights
+    style_weights = parameters.style_layer_weights
     terms: list[Term] = []
-    if content_weights:
-        features = vgg.network(content_weights, dtype).forward(content).layers
-        terms += (
-            Term(
-                "content", layer, ContentLoss(features[layer], weight, relative=parameters.relative)
-            )
-            for layer, weight in content_weights.items()
-        )
+    if content_weights and targets.content is not None:
+
+        def note_content(layer: str, features: Tensor) -> None:
+            target = features.clone()  # the network goes on in the same memory
+            loss = ContentLoss(target, content_weights[layer], relative=parameters.relative)
+            terms.append(Term("content", layer, loss))
+
+        network(content_weights).forward(targets.content, note_content)
     if style_weights:
-        grams = blend_grams(
-            vgg.network(style_weights, dtype),
-            styles,
-            parameters.style_weights,
-            parameters.gram_divisor,
-        )
-        terms += (
-            Term(
-                "style",
-                layer,
-                StyleLoss(
-                    grams[layer],
-                    weight,
-                    divisor=parameters.gram_divisor,
-                    relative=parameters.relative,
-                ),
-            )
-            for layer, weight in style_weights.items()
-        )
-    network = vgg.network((term.layer for term in terms), dtype)
-    return Objective(network, terms, parameters.tv_weight)
+        found = [_statistics(network(style_weights), style) for style in targets.styles]
+        for layer, weight in style_weights.items():
+            styles = [statistics[layer] for statistics in found]
+            loss = StyleLoss(_regions(styles, layer, weight, targets, parameters))
+            terms.append(Term("style", layer, loss))
+    return Objective(
+        network({**content_weights, **style_weights}, recompute=recompute),
+        terms,
+        Space.named(parameters.space, vgg.device),
+        TOTAL_VARIATIONS[parameters.tv_loss],
+        parameters.tv_weight,
+    )
 
 
-def blend_grams(
-    network: Network, styles: Sequence[Tensor], shares: Sequence[float] | None, divisor: str
-) -> dict[str, Tensor]:
-    """Σ share_i G(style_i) for each layer that `network` reads; the shares are brought to sum 1."""
-    shares = shares or [1.0] * len(styles)
-    blended: dict[str, Tensor] = {}
-    for style, share in zip(styles, shares, strict=True):
-        for layer, features in network.forward(style).layers.items():
-            gram = gram_matrix(features, divisor) * (share / sum(shares))
-            blended[layer] = blended[layer] + gram if layer in blended else gram
-    return blended
+def style_shares(parameters: Parameters, styles: int) -> list[float]:
+    """The share of each style; they add up to 1."""
+    weights = parameters.style_weights or [1.0] * styles
+    return [weight / sum(weights) for weight in weights]
 
 
-def _positive(layers: Mapping[str, float], weight: float) -> dict[str, float]:
-    """The layers that count, each with its weight in the total."""
-    return {layer: weight * share for layer, share in layers.items() if weight * share > 0}
+def _statistics(network: Network, style: Tensor) -> dict[str, Statistics]:
+    found: dict[str, Statistics] = {}
+
+    def note(layer: str, features: Tensor) -> None:
+        found[layer] = collect(features)
+
+    network.forward(style, note)
+    return found
+
+
+def _regions(
+    styles: Sequence[Statistics],
+    layer: str,
+    weight: float,
+    targets: Targets,
+    parameters: Parameters,
+) -> list[Region]:
+    """One region with all styles mixed, or one for each style that has a mask.
+
+    A region counts by its area, so that each of its pixels is drawn as strongly as without masks.
+    """
+    shares = style_shares(parameters, len(styles))
+    height, width = shape_at(layer, targets.height, targets.width)
+    if parameters.style_divisor == "chw":
+        weight /= len(styles[0].second) * height * width
+    if not targets.masks:
+        mixture = list(zip(shares, styles, strict=True))
+        return [Region(_distance(mixture, parameters), weight)]
+    regions = []
+    for style, share, mask in zip(styles, shares, targets.masks, strict=True):
+        at_positions = at_layer(mask, height, width)
+        area = at_positions.mean().item()
+        if area > 0 and share > 0:
+            importance = weight * area * share * len(styles)
+            regions.append(Region(_distance([(1.0, style)], parameters), importance, at_positions))
+    return regions
+
+
+def _distance(mixture: Mixture, parameters: Parameters) -> Distance:
+    if parameters.style_loss == "wasserstein":
+        return WassersteinDistance(mixture, relative=parameters.relative)
+    return GramDistance(mixture, divisor=parameters.gram_divisor, relative=parameters.relative)
+
+
+def _stacked(values: Mapping[str, Tensor]) -> LossValues:
+    return LossValues(tuple(values), torch.stack(list(values.values())))

@@ -1,25 +1,34 @@
-"""The optimisers of the pixels: Adam, and L-BFGS without a line search.
+"""The optimisers of the pixels: Adam, and L-BFGS with or without a line search.
 
-Both take one gradient a step and keep the iterate in [0, 1]. Clamping after every step rather than
-at the end is what the delivered picture gains most from: what was optimised is what is saved.
+The variable is a contiguous (3, H, W) tensor in whatever units `parameters.space` chose. Keeping it
+within black and white at every step rather than at the end is what the delivered picture gains most
+from: what was optimised is what is saved.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from shared.parameters import Parameters
+from shared.parameters import Parameters, StepDecay
+from worker.engine.line_search import strong_wolfe
 
 State = dict[str, Any]
 
+# Loss, a scalar on the device, and its gradient, (3, H, W), at a variable.
+Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
+# The least and the greatest value of each channel, (3, 1, 1) each, in the units of the variable.
+Bounds = tuple[Tensor, Tensor]
+
 
 class Optimizer(Protocol):
-    """Moves an iterate, a float32 tensor, against its gradient, and keeps it in [0, 1]."""
+    """Moves a variable to where the loss is less."""
 
-    def step(self, iterate: Tensor, gradient: Tensor) -> None:
-        """Change `iterate` in place."""
+    def step(self, variable: Tensor, evaluate: Evaluate) -> None:
+        """Change `variable` in place. The first call of `evaluate` is at `variable` as it comes."""
 
     def state_dict(self) -> State:
         """Everything that the next step depends on: copies, in types that `torch.load` takes
@@ -29,29 +38,62 @@ class Optimizer(Protocol):
         """Continue from a `state_dict`."""
 
 
+@dataclass(frozen=True)
+class LearningRate:
+    """A learning rate that `decay` lowers as the steps go on; None leaves it as it is."""
+
+    initial: float
+    decay: StepDecay | None = None
+
+    def after(self, steps: int) -> float:
+        """The learning rate of the step that follows `steps` others."""
+        if self.decay is None:
+            return self.initial
+        return self.initial * self.decay.factor ** (steps // self.decay.every)
+
+
 class Adam:
     """Adam (Kingma & Ba, arXiv 1412.6980, algorithm 1)."""
 
     EPSILON = 1e-8
 
     def __init__(
-        self, iterate: Tensor, *, learning_rate: float, betas: tuple[float, float]
+        self,
+        variable: Tensor,
+        *,
+        learning_rate: LearningRate,
+        betas: tuple[float, float],
+        bounds: Bounds | None,
     ) -> None:
         self.learning_rate = learning_rate
         self.betas = betas
+        self.bounds = bounds
         self.steps = 0
-        self.first = torch.zeros_like(iterate)
-        self.second = torch.zeros_like(iterate)
+        self.first = torch.zeros_like(variable)
+        self.second = torch.zeros_like(variable)
 
-    def step(self, iterate: Tensor, gradient: Tensor) -> None:
+    def step(self, variable: Tensor, evaluate: Evaluate) -> None:
         """x ← x - lr m̂ / (√v̂ + ε)."""
+        _, gradient = evaluate(variable)
         beta1, beta2 = self.betas
+        rate = self.learning_rate.after(self.steps)
         self.steps += 1
         self.first.lerp_(gradient, 1 - beta1)
         self.second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-        scale = (self.second / (1 - beta2**self.steps)).sqrt_().add_(self.EPSILON)
-        iterate.addcdiv_(self.first, scale, value=-self.learning_rate / (1 - beta1**self.steps))
-        iterate.clamp_(0, 1)
+        scale = self.second.sqrt().div_((1 - beta2**self.steps) ** 0.5).add_(self.EPSILON)
+        variable.addcdiv_(self.first, scale, value=-rate / (1 - beta1**self.steps))
+        _clamp(variable, self.bounds)
+
+    def warm_start(self, previous: "Adam") -> None:
+        """Go on where `previous`, of another size, has stopped: its steps and its moments, resized.
+
+        As crowsonkb/style-transfer-pytorch does from one scale to the next.
+        """
+        size = self.first.shape[-2:]
+        self.steps = previous.steps
+        self.first = F.interpolate(previous.first.unsqueeze(0), size, mode="bicubic").squeeze(0)
+        second = F.interpolate(previous.second.unsqueeze(0), size, mode="bilinear").squeeze(0)
+        self.second = second.relu_()
 
     def state_dict(self) -> State:
         """Both moments and the number of steps."""
@@ -65,7 +107,7 @@ class Adam:
 
 
 class LBFGS:
-    """Limited-memory BFGS (Liu & Nocedal 1989) with unit steps and no line search.
+    """Limited-memory BFGS (Liu & Nocedal 1989), by default with steps as they are proposed.
 
     The direction -H g is computed in the compact form of Byrd, Nocedal & Schnabel (1994), equation
     3.1: the two-loop recursion, written with matrices. For m pairs S = (s_i), Y = (y_i),
@@ -74,43 +116,63 @@ class LBFGS:
                             [        -R⁻¹              0  ] [ γYᵀg ]
 
     with R_ij = s_iᵀ y_j for i ≤ j in order of age, D its diagonal, and γ = sᵀy / yᵀy of the
-    youngest pair. One pass over the history for the products and one for the direction, and
-    nothing is read back to the host.
+    youngest pair. One pass over the history for the products and one for the direction. Without a
+    line search, a step takes one evaluation, and nothing is read back to the host; with one, the
+    host waits for every evaluation.
     """
 
     # A pair is kept if sᵀy > MIN_CURVATURE |s| |y|; else it would not leave H positive definite.
     MIN_CURVATURE = 1e-6
-    # Longest step, as the mean change of a value. With no line search, nothing else holds back the
-    # first steps, when the curvature is known from one pair only.
-    MAX_STEP = 0.01
 
-    def __init__(self, iterate: Tensor, *, learning_rate: float, history_size: int) -> None:
+    def __init__(
+        self,
+        variable: Tensor,
+        *,
+        learning_rate: LearningRate,
+        history_size: int,
+        max_step: float | None,
+        line_search: bool,
+        bounds: Bounds | None,
+    ) -> None:
+        """`max_step` is the longest step without a line search, as the mean change of a value."""
         self.learning_rate = learning_rate
         self.history_size = history_size
+        self.max_step = max_step
+        self.line_search = line_search
+        self.bounds = bounds
         self.steps = 0
+        self.pairs = 0  # that have been begun; the last `history_size` are there
         # (slot, s or y, pixel). Until y is known, the slot of the last step holds its gradient.
-        self.history = iterate.new_zeros(history_size, 2, iterate.numel())
-        zeros = iterate.new_zeros(history_size, history_size, dtype=torch.float64)
+        self.history = variable.new_zeros(history_size, 2, variable.numel())
+        zeros = variable.new_zeros(history_size, history_size, dtype=torch.float64)
         self.sy = zeros  # s_iᵀ y_j, by slot
         self.yy = zeros.clone()  # y_iᵀ y_j, by slot
         self.gamma = zeros.new_ones(())
 
-    def step(self, iterate: Tensor, gradient: Tensor) -> None:
+    def step(self, variable: Tensor, evaluate: Evaluate) -> None:
         """x ← x - lr H g; the first step, with nothing known yet, is -lr g min(1, 1/|g|₁)."""
-        x, g = iterate.view(-1), gradient.view(-1)
-        direction = self._direction(g) if self.steps else -g * (1 / g.abs().sum()).clamp_max(1)
-        direction *= (self.MAX_STEP / direction.abs().mean()).clamp_max(1)
-        s, y = self.history[self.steps % self.history_size]
-        s.copy_(x)
-        x.add_(direction, alpha=self.learning_rate).clamp_(0, 1)
-        torch.sub(x, s, out=s)
+        loss, gradient = evaluate(variable)
+        g = gradient.reshape(-1)
+        change = self._direction(g) if self.pairs else -g * (1 / g.abs().sum()).clamp_max(1)
+        s, y = self.history[self.pairs % self.history_size]
         y.copy_(g)
+        change *= self.learning_rate.after(self.steps)
+        found = True
+        if self.line_search:
+            length = _search(variable, evaluate, change, loss, g)
+            change *= length
+            found = length > 0
+        elif self.max_step is not None:
+            change *= (self.max_step / change.abs().mean()).clamp_max(1)
+        self._move(variable, change, s)
         self.steps += 1
+        # What leads nowhere comes of a history that misleads: begin again without it
+        self.pairs = self.pairs + 1 if found else 0
 
     def _direction(self, g: Tensor) -> Tensor:
         """-H g, after completing the pair of the last step."""
-        newest = (self.steps - 1) % self.history_size
-        used = min(self.steps, self.history_size)
+        newest = (self.pairs - 1) % self.history_size
+        used = min(self.pairs, self.history_size)
         s, y = self.history[newest]
         torch.sub(g, y, out=y)
         history = self.history[:used].flatten(0, 1)  # (2 used, pixels)
@@ -126,7 +188,7 @@ class LBFGS:
         self.gamma = torch.where(keep, products[newest, 0, 0] / products[newest, 1, 0], self.gamma)
 
         # From the oldest pair to the youngest; a pair that was dropped is zero everywhere
-        oldest = self.steps % self.history_size if used == self.history_size else 0
+        oldest = self.pairs % self.history_size if used == self.history_size else 0
         sy = self.sy[:used, :used].roll((-oldest, -oldest), (0, 1))
         yy = self.yy[:used, :used].roll((-oldest, -oldest), (0, 1))
         sg, yg = products[:, :, 1:].roll(-oldest, 0).unbind(1)  # (used, 1) each
@@ -139,11 +201,28 @@ class LBFGS:
         direction = coefficients.view(-1).to(g.dtype) @ history
         return direction.sub_(self.gamma.to(g.dtype) * g)
 
+    def _move(self, variable: Tensor, change: Tensor, s: Tensor) -> None:
+        """x ← x + change, and what it changed by into `s`.
+
+        Where nothing is clamped that is the change that was asked for, as in torch.optim.LBFGS. A
+        first step is often smaller than the rounding of x.
+        """
+        x = variable.view(-1)
+        if self.bounds is None:
+            x.add_(change)
+            s.copy_(change)
+        else:
+            s.copy_(x)
+            x.add_(change)
+            _clamp(variable, self.bounds)
+            torch.sub(x, s, out=s)
+
     def state_dict(self) -> State:
         """The used part of the history and its products."""
-        used = min(self.steps, self.history_size)
+        used = min(self.pairs, self.history_size)
         return {
             "steps": self.steps,
+            "pairs": self.pairs,
             "history": self.history[:used].clone(),
             "sy": self.sy.clone(),
             "yy": self.yy.clone(),
@@ -153,18 +232,58 @@ class LBFGS:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`."""
         self.steps = int(state["steps"])
+        self.pairs = int(state["pairs"])
         self.history[: len(state["history"])] = state["history"]
         self.sy.copy_(state["sy"])
         self.yy.copy_(state["yy"])
         self.gamma.copy_(state["gamma"])
 
 
-def build_optimizer(iterate: Tensor, parameters: Parameters, steps: int) -> Optimizer:
-    """The optimiser that `parameters` ask for, for at most `steps` steps."""
+def build_optimizer(
+    variable: Tensor,
+    parameters: Parameters,
+    *,
+    steps: int,
+    bounds: Bounds | None,
+    caution: float = 1.0,
+) -> Optimizer:
+    """The optimiser that `parameters` ask for, for at most `steps` steps.
+
+    `bounds` are kept at every step; None is for a variable that may leave them. `caution`, in
+    (0, 1], makes every step shorter: for a run that goes on after it diverged.
+    """
+    learning_rate = LearningRate(parameters.learning_rate * caution, parameters.lr_decay)
     if parameters.optimizer == "adam":
-        return Adam(iterate, learning_rate=parameters.learning_rate, betas=parameters.betas)
+        return Adam(variable, learning_rate=learning_rate, betas=parameters.betas, bounds=bounds)
+    max_step = parameters.max_step
     return LBFGS(
-        iterate,
-        learning_rate=parameters.learning_rate,
+        variable,
+        learning_rate=learning_rate,
         history_size=min(parameters.history_size, steps),
+        max_step=None if max_step is None else max_step * caution,
+        line_search=parameters.line_search == "strong-wolfe",
+        bounds=bounds,
     )
+
+
+def _search(
+    variable: Tensor, evaluate: Evaluate, change: Tensor, loss: Tensor, g: Tensor
+) -> float:
+    """How often `change` should be added to `variable`, where `loss` and gradient `g` are known."""
+
+    def phi(length: float) -> tuple[float, float]:
+        loss, gradient = evaluate(variable + length * change.view_as(variable))
+        return _read(loss, gradient.reshape(-1) @ change)
+
+    return strong_wolfe(phi, *_read(loss, g @ change), first_step=1.0).step
+
+
+def _read(value: Tensor, slope: Tensor) -> tuple[float, float]:
+    """Both numbers on the host, waiting for the device once."""
+    numbers: list[float] = torch.stack((value, slope)).tolist()
+    return numbers[0], numbers[1]
+
+
+def _clamp(variable: Tensor, bounds: Bounds | None) -> None:
+    if bounds is not None:
+        variable.clamp_(*bounds)

@@ -10,32 +10,41 @@ Nothing here reads or writes files. A run can be left between any two steps, loo
 and saved and continued elsewhere.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from shared.levels import Level
 from shared.parameters import Parameters
 from worker.engine.average import Average
-from worker.engine.errors import Diverged, InvalidInput, StateError
+from worker.engine.errors import Diverged, OutOfMemory, StateError
 from worker.engine.hardware import PRECISIONS
+from worker.engine.inputs import Inputs
+from worker.engine.memory import is_out_of_memory, release_memory, what_fits
 from worker.engine.objective import Losses, LossValues, Objective, build_objective
-from worker.engine.optimizers import Optimizer, build_optimizer
-from worker.engine.pyramid import noise, plan_levels, resample, resize
+from worker.engine.optimizers import Adam, Optimizer, build_optimizer
+from worker.engine.pyramid import plan_levels, resize
+from worker.engine.space import Space
+from worker.engine.stopping import Deadline, PlateauWatch
 from worker.engine.vgg import VGG19
+
+# Every so many steps it is seen whether the picture is still made of numbers: a look waits for the
+# device, and what was done since the last one is lost when it is not.
+LOOK_EVERY_STEPS = 10
+# A run that diverges goes back this often, each time with steps of a quarter of the length.
+MAX_RECOVERIES = 2
+CAUTION = 0.25
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a run is after a step."""
 
-    step: int  # from 1
-    total_steps: int
+    step: int  # from 1; falls when a run that diverged goes back
+    total_steps: int  # falls when a level ends early
     level: int  # index into the run's levels, the coarsest is 0
     levels: int
     width_px: int
@@ -43,12 +52,8 @@ class Progress:
     _losses: LossValues
 
     def losses(self) -> Losses:
-        """The losses that this step started from. The only thing here that waits for the device.
-
-        Raises:
-            Diverged: a loss is infinite or not a number.
-        """
-        return _checked(self._losses.read(), self.step)
+        """The losses that this step started from. The only thing here that waits for the device."""
+        return self._losses.read()
 
 
 @dataclass(frozen=True)
@@ -68,56 +73,114 @@ class _Stage:
     """What belongs to one level."""
 
     index: int
-    iterate: Tensor  # (3, H, W) in [0, 1]
+    variable: Tensor  # (3, H, W) in units of the run's space
     optimizer: Optimizer
     average: Average
+    plateau: PlateauWatch | None
+    good: dict[str, Any]  # a `progress_dict` at which the loss was a number; at first the start
+    steps: int = 0
     objective: Objective | None = None  # made when the first step needs it
 
-    def delivered(self) -> Tensor:
-        """The picture so far: the average of the iterates, or the start if there is none."""
-        return self.average.value() if self.average.updates else self.iterate
+    def progress_dict(self) -> dict[str, Any]:
+        """How far the picture itself has come, as copies."""
+        return {
+            "steps": self.steps,
+            "variable": self.variable.clone(),
+            "average": self.average.state_dict(),
+        }
+
+    def load_progress_dict(self, progress: Mapping[str, Any]) -> None:
+        """Go (back) to where `progress` was taken."""
+        self.steps = progress["steps"]
+        self.variable.copy_(progress["variable"])
+        self.average.load_state_dict(progress["average"])
 
 
 class Stylization:
     """One picture being painted. Iterate over it to paint; each iteration is one optimiser step."""
 
     def __init__(
-        self, vgg: VGG19, content: Tensor, styles: Sequence[Tensor], parameters: Parameters
+        self,
+        vgg: VGG19,
+        content: Tensor | None,
+        styles: Sequence[Tensor],
+        parameters: Parameters,
+        *,
+        masks: Sequence[Tensor] = (),
+        init: Tensor | None = None,
     ) -> None:
-        """`content` and `styles` are (3, H, W) RGB in [0, 1], of any size.
+        """Get ready to paint; nothing is computed yet.
+
+        Args:
+            vgg: the network.
+            content: (3, H, W) RGB in [0, 1], of any size, as all images; None for a texture.
+            styles: none for a reconstruction of the content.
+            parameters: what to paint.
+            masks: (H, W) in [0, 1] over the content, one for each style, in their order: where it
+                applies. None at all: the styles are mixed everywhere.
+            init: where to start, for `init=image`.
 
         Raises:
             InvalidInput: an image, or a combination of images and parameters, cannot be used.
         """
-        _check_images(content, styles, parameters)
         self.parameters = parameters
-        self.levels = plan_levels(content, styles, parameters)
-        self._last_steps = list(accumulate(level.steps for level in self.levels))
-        self.total_steps = self._last_steps[-1]
-        self.step = 0
+        self._inputs = Inputs.prepare(parameters, content, styles, masks, init)
+        self.levels = plan_levels(self._inputs.content_shape, self._inputs.style_shapes, parameters)
+        self._level_steps = [level.steps for level in self.levels]  # those done, once it is over
         self._vgg = vgg
         self._precision = vgg.precision(parameters.precision)
-        # The originals stay where they are: only their resampled forms take memory of the device.
-        self._content = content.float()
-        self._styles = [style.float() for style in styles]
+        self._recoveries = 0
+        self._recompute = False
+        self._deadline = (
+            Deadline(parameters.deadline_seconds, self.levels)
+            if parameters.deadline_seconds is not None
+            else None
+        )
+        self._space = Space.named(parameters.space, vgg.device)
         self._generator = torch.Generator().manual_seed(parameters.seed)
-        self._stage = self._open_stage(0, self._initial_iterate())
+        start = self._inputs.start(self.levels[0], self._generator, vgg.device)
+        self._stage = self._open_stage(0, self._space.from_pixels(start))
+
+    @property
+    def step(self) -> int:
+        """Steps done, over all levels."""
+        return sum(self._level_steps[: self._stage.index]) + self._stage.steps
+
+    @property
+    def total_steps(self) -> int:
+        """Steps in all; fewer than were asked for once a stop rule has ended a level."""
+        return sum(self._level_steps)
 
     def __iter__(self) -> Iterator[Progress]:
         """Go on from where the run is, to its end.
 
         Raises:
-            Diverged: at the last step, if the picture is not made of numbers.
+            Diverged: the losses are no numbers, and going back did not help.
+            OutOfMemory: the picture is too large for the device.
         """
         while self.step < self.total_steps:
-            yield self._advance()
+            try:
+                progress = self._advance()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                level = self.levels[self._stage.index]
+                raise OutOfMemory(what_fits(self.parameters, level, self._vgg.device)) from None
+            yield progress
 
-    def picture(self) -> Tensor:
-        """The picture so far, in the size of the present level: (H, W, 3) uint8 on the CPU."""
-        return _to_bytes(self._stage.delivered()).permute(1, 2, 0).contiguous().cpu()
+    def picture(self, bit_depth: int = 8) -> Tensor:
+        """The picture so far, in the size of the present level: (H, W, 3) on the CPU.
+
+        uint8, or uint16 for a `bit_depth` of 16.
+        """
+        stage = self._stage
+        finished = self._inputs.finish(self._painted(), self.levels[stage.index])
+        dtype = {8: torch.uint8, 16: torch.uint16}[bit_depth]
+        rounded = finished.clamp(0, 1).mul_(2**bit_depth - 1).round_()
+        return rounded.permute(1, 2, 0).contiguous().cpu().to(dtype)
 
     def delivered_losses(self, precision: str = "float32") -> Losses:
-        """The losses of `picture()`, after its rounding to 8 bits.
+        """The losses of the painted picture, clamped and rounded to the bits of the output.
 
         In float32 they can be compared between runs of any precision, and cost a forward pass of
         each image; in the precision of the run they cost one of the picture.
@@ -126,10 +189,15 @@ class Stylization:
             Diverged: a loss is infinite or not a number.
         """
         stage = self._stage
-        picture = _to_bytes(stage.delivered()).float() / 255
-        objective = stage.objective if precision == self._precision else None
-        objective = objective or self._objective(stage.index, precision)
-        return _checked(objective.losses(picture).read(), self.step)
+        values = 2**self.parameters.output.bit_depth - 1
+        picture = self._painted().clamp(0, 1).mul_(values).round_().div_(values)
+        objective = stage.objective if precision == self._run_precision else None
+        # There is no way back: to compute again costs nothing, and saves memory
+        objective = objective or self._objective(stage.index, precision, recompute=True)
+        losses = objective.losses(self._space.from_pixels(picture)).read()
+        if not losses.is_finite:
+            raise Diverged("the losses of the picture are not numbers")
+        return losses
 
     @property
     def provenance(self) -> Provenance:
@@ -140,8 +208,27 @@ class Stylization:
             torch_version=torch.__version__,
             device=str(self._vgg.device),
             device_name=self._vgg.device_name,
-            precision=self._precision,
+            precision=self._vgg.precision(self.parameters.precision),
         )
+
+    @property
+    def reproducing_parameters(self) -> Parameters:
+        """Parameters that give this picture again, on a machine of any speed.
+
+        Those that were asked for; in place of rules that end levels early, the steps that were done
+        on each.
+        """
+        asked = self.parameters
+        if asked.plateau is None and asked.deadline_seconds is None:
+            return asked
+        values = {**asked.model_dump(), "plateau": None, "deadline_seconds": None}
+        steps = [*self._level_steps[: self._stage.index], self._stage.steps]
+        if asked.pyramid is None:
+            values["steps"] = sum(steps)
+        else:
+            # The coarsest level may have been left out, for images too small or steps too few
+            values["pyramid"].update(min_size=self.levels[0].size, steps=steps)
+        return Parameters.model_validate(values)
 
     def state_dict(self) -> dict[str, Any]:
         """The whole optimisation between two steps, as copies that `torch.load` takes safely.
@@ -151,11 +238,14 @@ class Stylization:
         stage = self._stage
         return {
             "parameters": self.parameters.model_dump(mode="json"),
-            "step": self.step,
             "level": stage.index,
-            "iterate": stage.iterate.clone(),
+            "level_steps": list(self._level_steps),
+            "progress": stage.progress_dict(),
+            "good": stage.good,  # is replaced, never changed
             "optimizer": stage.optimizer.state_dict(),
-            "average": stage.average.state_dict(),
+            "plateau": stage.plateau.last if stage.plateau else None,
+            "recoveries": self._recoveries,
+            "elapsed_seconds": self._deadline.elapsed_seconds if self._deadline else 0.0,
             "rng": self._generator.get_state(),
         }
 
@@ -167,103 +257,162 @@ class Stylization:
         """
         if state["parameters"] != self.parameters.model_dump(mode="json"):
             raise StateError("the saved state is that of a run with other parameters")
-        iterate = state["iterate"].to(self._vgg.device)
+        variable = state["progress"]["variable"]
         level = self.levels[state["level"]]
-        if iterate.shape != (3, level.height, level.width):
+        if variable.shape != (3, level.height, level.width):
             raise StateError(
                 "the saved state is that of another content image: its picture is"
-                f" {iterate.shape[2]} x {iterate.shape[1]} px,"
+                f" {variable.shape[2]} x {variable.shape[1]} px,"
                 f" this one {level.width} x {level.height} px"
             )
-        self._stage = self._open_stage(state["level"], iterate)
-        self._stage.optimizer.load_state_dict(state["optimizer"])
-        self._stage.average.load_state_dict(state["average"])
+        self._level_steps = list(state["level_steps"])
+        self._recoveries = state["recoveries"]
+        self._stage = stage = self._open_stage(state["level"], variable)
+        stage.load_progress_dict(state["progress"])
+        stage.good = state["good"]
+        stage.optimizer.load_state_dict(state["optimizer"])
+        if stage.plateau is not None:
+            stage.plateau.last = state["plateau"]
+        if self._deadline is not None:
+            self._deadline.resume(state["elapsed_seconds"])
         self._generator.set_state(state["rng"])
-        self.step = state["step"]
 
     @torch.no_grad()
     def _advance(self) -> Progress:
-        index = bisect_right(self._last_steps, self.step)
-        if index != self._stage.index:
-            level = self.levels[index]
-            start = resize(self._stage.delivered(), level.height, level.width)
-            self._stage = self._open_stage(index, start)
+        """One step, and what it leads to: a look at the numbers, the end of the level."""
+        if self._deadline is not None:
+            self._deadline.start()
         stage = self._stage
-        if stage.objective is None:
-            stage.objective = self._objective(index, self._precision)
-        losses, gradient = stage.objective(stage.iterate)
-        stage.optimizer.step(stage.iterate, gradient)
-        stage.average.update(stage.iterate)
-        self.step += 1
-        progress = Progress(
+        if stage.steps == self._level_steps[stage.index]:
+            stage = self._next_stage()
+        seen: list[LossValues] = []
+
+        def evaluate(variable: Tensor) -> tuple[Tensor, Tensor]:
+            losses, gradient = self._evaluate(stage, variable)
+            seen.append(losses)
+            return losses.total, gradient
+
+        look = stage.steps % LOOK_EVERY_STEPS == 0
+        before = stage.progress_dict() if look else stage.good
+        stage.optimizer.step(stage.variable, evaluate)
+        stage.average.update(stage.variable)
+        stage.steps += 1
+        loss = seen[0].total
+        over = self._is_over(stage, loss)
+        if look or over:
+            if bool(stage.variable.isfinite().all() & loss.isfinite()):
+                stage.good = before  # not where it is now: the loss there is not known yet
+            else:
+                stage, over = self._go_back(stage), False
+        if over:
+            self._level_steps[stage.index] = stage.steps
+        level = self.levels[stage.index]
+        return Progress(
             step=self.step,
             total_steps=self.total_steps,
-            level=index,
+            level=stage.index,
             levels=len(self.levels),
-            width_px=self.levels[index].width,
-            height_px=self.levels[index].height,
-            _losses=losses,
+            width_px=level.width,
+            height_px=level.height,
+            _losses=seen[0],
         )
-        if self.step == self.total_steps:
-            self._check_end(progress)
-        return progress
 
-    def _initial_iterate(self) -> Tensor:
-        level = self.levels[0]
-        if self.parameters.init == "noise":
-            return noise(level.height, level.width, self._generator).to(self._vgg.device)
-        return resample(self._content, level.size).to(self._vgg.device)
+    def _evaluate(self, stage: _Stage, variable: Tensor) -> tuple[LossValues, Tensor]:
+        """The losses and the gradient; where memory is short, once more and from then on with less
+        of it. The numbers are the same."""
+        try:
+            if stage.objective is None:
+                stage.objective = self._objective(
+                    stage.index, self._run_precision, recompute=self._recompute
+                )
+            return stage.objective(variable)
+        except (RuntimeError, MemoryError) as error:
+            if self._recompute or not is_out_of_memory(error):
+                raise
+        # Not within the except: the error keeps alive what did not fit.
+        self._recompute = True
+        stage.objective = None
+        release_memory(self._vgg.device)
+        return self._evaluate(stage, variable)
+
+    def _go_back(self, stage: _Stage) -> _Stage:
+        """To where all was well, to go on from there in float32 and with smaller steps.
+
+        Raises:
+            Diverged: that has been tried often enough.
+        """
+        if self._recoveries == MAX_RECOVERIES:
+            raise Diverged(
+                f"the loss is not a number after step {self.step}, also in float32 and with smaller"
+                " steps: try a smaller learning_rate, or smaller weights"
+            )
+        self._recoveries += 1
+        good = stage.good
+        self._stage = stage = self._open_stage(stage.index, good["variable"])
+        stage.load_progress_dict(good)
+        stage.good = good
+        return stage
+
+    def _is_over(self, stage: _Stage, loss: Tensor) -> bool:
+        """Whether the level ends now: its steps are done, or a stop rule says so."""
+        if stage.steps == self._level_steps[stage.index]:
+            return True
+        if stage.plateau is not None and stage.plateau.has_stopped(stage.steps, loss):
+            return True
+        if self._deadline is None:
+            return False
+        if self._vgg.device.type == "cuda":
+            torch.cuda.synchronize(self._vgg.device)  # steps that are only queued take no time
+        return self._deadline.has_passed(stage.index)
+
+    def _next_stage(self) -> _Stage:
+        before = self._stage
+        level = self.levels[before.index + 1]
+        before.objective = None
+        start = resize(self._painted(), (level.height, level.width))
+        after = self._open_stage(before.index + 1, self._space.from_pixels(start))
+        if (
+            self.parameters.warm_start
+            and isinstance(before.optimizer, Adam)
+            and isinstance(after.optimizer, Adam)
+        ):
+            after.optimizer.warm_start(before.optimizer)
+        self._stage = after
+        return after
 
     def _open_stage(self, index: int, start: Tensor) -> _Stage:
-        iterate = start.clone(memory_format=torch.contiguous_format)
-        return _Stage(
+        variable = start.to(self._vgg.device, copy=True, memory_format=torch.contiguous_format)
+        rule = self.parameters.plateau
+        stage = _Stage(
             index=index,
-            iterate=iterate,
-            optimizer=build_optimizer(iterate, self.parameters, self.levels[index].steps),
-            average=Average(iterate, self.parameters.average),
+            variable=variable,
+            optimizer=build_optimizer(
+                variable,
+                self.parameters,
+                steps=self.levels[index].steps,
+                bounds=self._space.bounds if self.parameters.clamp else None,
+                caution=CAUTION**self._recoveries,
+            ),
+            average=Average(variable, self.parameters.average),
+            plateau=PlateauWatch(rule) if rule else None,
+            good={},
         )
+        stage.good = stage.progress_dict()
+        return stage
 
-    def _objective(self, index: int, precision: str) -> Objective:
-        size = self.levels[index].size
+    def _objective(self, index: int, precision: str, *, recompute: bool) -> Objective:
         return build_objective(
             self._vgg,
-            resample(self._content, size).to(self._vgg.device),
-            [resample(style, size).to(self._vgg.device) for style in self._styles],
+            self._inputs.targets(self.levels[index], self._vgg.device),
             self.parameters,
             PRECISIONS[precision],
+            recompute=recompute,
         )
 
-    def _check_end(self, progress: Progress) -> None:
-        progress.losses()
-        if not self._stage.iterate.isfinite().all():
-            raise Diverged(f"the picture is not made of numbers after step {self.step}")
+    @property
+    def _run_precision(self) -> str:
+        return "float32" if self._recoveries else self._precision
 
-
-def _check_images(content: Tensor, styles: Sequence[Tensor], parameters: Parameters) -> None:
-    for name, image in [
-        ("content", content),
-        *((f"style {i}", s) for i, s in enumerate(styles, 1)),
-    ]:
-        if image.ndim != 3 or image.shape[0] != 3 or not image.is_floating_point():
-            raise InvalidInput(
-                f"the {name} image should be a (3, H, W) tensor of floats in [0, 1],"
-                f" is {tuple(image.shape)} of {image.dtype}"
-            )
-    if not styles:
-        raise InvalidInput("there is no style image: at least one is needed")
-    shares = parameters.style_weights
-    if shares is not None and len(shares) != len(styles):
-        raise InvalidInput(f"style_weights has {len(shares)} shares for {len(styles)} style images")
-
-
-def _checked(losses: Losses, step: int) -> Losses:
-    if not isfinite(losses.total):
-        raise Diverged(
-            f"the loss is {losses.total} after step {step}: try a smaller learning_rate, or"
-            " precision float32"
-        )
-    return losses
-
-
-def _to_bytes(picture: Tensor) -> Tensor:
-    return picture.clamp(0, 1).mul_(255).round_().to(torch.uint8)
+    def _painted(self) -> Tensor:
+        """The average of the iterates so far, as pixels of (3, H, W); not always within [0, 1]."""
+        return self._space.to_pixels(self._stage.average.value())

@@ -1,18 +1,22 @@
 """The real network, small pictures, and the same network as autograd sees it."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models import vgg19
 
-from worker.engine import VGG19, Weights, load_weights
-from worker.engine.vgg import LINE
+from shared.network import LINE
+from shared.parameters import Parameters
+from worker.engine import VGG19, Stylization, Weights, load_weights
+from worker.engine.vgg import Architecture
 from worker.engine.weights import MEAN, STD, TORCHVISION_INDEX
 
-Literal = Callable[[Tensor, Iterable[str]], dict[str, Tensor]]
+Literal = Callable[..., dict[str, Tensor]]
 
 
 def paint_content(height: int, width: int) -> Tensor:
@@ -55,18 +59,41 @@ def style() -> Tensor:
 
 @pytest.fixture(scope="session")
 def literal(weights: Weights) -> Literal:
-    """Features of a picture through torchvision's own VGG-19, (1, C, H, W) each, with autograd."""
+    """Features of a picture through torchvision's own VGG-19, (1, C, H, W) each, with autograd.
+
+    The network may differ from the one that was trained as an `Architecture` says, in so far as
+    crowsonkb/style-transfer-pytorch has it: other pools, and a border that is repeated.
+    """
     model = vgg19(weights=None).features.eval().requires_grad_(False)
     for name, index in TORCHVISION_INDEX.items():
         kernel, bias = weights.convolutions[name]
         model[index].weight.copy_(kernel)
         model[index].bias.copy_(bias)
 
-    def features(picture: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def pool(x: Tensor, kind: str, rescale: bool) -> Tensor:
+        if kind == "max":
+            return F.max_pool2d(x, 2)
+        if kind == "average":
+            return F.avg_pool2d(x, 2) * (2 if rescale else 1)
+        squares = F.avg_pool2d(x.square(), 2) * 4
+        norm = squares.where(squares > 0, 1.0).sqrt().where(squares > 0, 0.0)
+        return norm * (0.78 if rescale else 1)
+
+    def features(
+        picture: Tensor, layers: Iterable[str], architecture: Architecture = Architecture()
+    ) -> dict[str, Tensor]:
         x = (picture[None] - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
         wanted, found = set(layers), {}
         for name, module in zip(LINE, model, strict=False):
-            x = torch.relu(x) if name.startswith("relu") else module(x)
+            if name.startswith("relu"):
+                x = torch.relu(x)
+            elif name.startswith("pool"):
+                x = pool(x, architecture.pooling, architecture.pooling_rescale)
+            elif name == "conv1_1" and architecture.padding == "replicate":
+                padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+                x = F.conv2d(padded, module.weight, module.bias)
+            else:
+                x = module(x)
             if name in wanted:
                 found[name] = x
             if found.keys() == wanted:
@@ -74,6 +101,40 @@ def literal(weights: Weights) -> Literal:
         return found
 
     return features
+
+
+# A run that takes a fraction of a second: two levels, 32 x 24 and 64 x 48 px.
+SMALL: dict[str, Any] = {
+    "size": 64,
+    "steps": 7,
+    "precision": "float32",
+    "pyramid": {"min_size": 32, "factor": 2.0},
+}
+
+
+def small(**values: Any) -> Parameters:
+    return Parameters.model_validate({**SMALL, **values})
+
+
+def start(vgg: VGG19, content: Tensor, style: Tensor, **values: Any) -> Stylization:
+    return Stylization(vgg, content, [style], small(**values))
+
+
+def finish(run: Stylization) -> Tensor:
+    """The picture of a run that is carried to its end, (H, W, 3) uint8."""
+    for _ in run:
+        pass
+    return run.picture()
+
+
+def pixels(picture: Tensor) -> Tensor:
+    """A delivered picture, (H, W, 3) uint8, as (3, H, W) in [0, 1]."""
+    return picture.permute(2, 0, 1) / 255
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """In dB, of pictures in [0, 1]."""
+    return (-10 * (a - b).square().mean().log10()).item()
 
 
 def cosine(a: Tensor, b: Tensor) -> float:

@@ -1,56 +1,174 @@
+from itertools import product
+from typing import Any
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from shared.parameters import Parameters
-from tests.worker.engine.conftest import Literal, cosine, relative_error
+from tests.worker.engine.conftest import (
+    Literal,
+    cosine,
+    paint_content,
+    paint_style,
+    relative_error,
+)
 from worker.engine import VGG19
-from worker.engine.objective import build_objective
+from worker.engine.objective import Objective, Targets, build_objective
+from worker.engine.space import Space
+from worker.engine.vgg import Architecture
+
+MEAN_BYTES = (123.68, 116.779, 103.939)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def case(id: str, cosine: float = 0.999, **values: Any) -> Any:
+    """Parameters, and how well bfloat16's gradient agrees with float32's: least cosine."""
+    return pytest.param({"relative": False, **values}, cosine, id=id)
+
 
 RECIPES = [
-    pytest.param({"preset": "neural-style"}, id="neural-style"),
-    pytest.param({"preset": "content-clone"}, id="content-clone"),
-    pytest.param({"preset": "default", "tv_weight": 0.001}, id="default with tv"),
-    pytest.param(
-        {
-            "content_layers": {"conv3_2": 0.5, "relu3_2": 2.0},
-            "style_layers": {"conv1_2": 1.0, "relu2_2": 0.25},
-            "gram_divisor": "hw",
-        },
-        id="layers before and after the ReLU",
+    case("neural-style", preset="neural-style"),
+    case("content-clone", preset="content-clone"),
+    case("d2l", preset="d2l"),
+    case("starry-noise", preset="starry-noise"),
+    case("multi-layer-content", preset="multi-layer-content"),
+    case("reconstruction", preset="reconstruction"),
+    case("default with tv", relative=True, tv_weight=0.001),
+    case(
+        "layers before and after the ReLU",
+        content_layers={"conv3_2": 0.5, "relu3_2": 2.0},
+        style_layers={"conv1_2": 1.0, "relu2_2": 0.25},
+        gram_divisor="hw",
     ),
+]
+STYLE_LOSSES = [
+    case(
+        f"gram/{divisor}{', over chw' if over == 'chw' else ''}{', relative' if relative else ''}",
+        gram_divisor=divisor,
+        style_divisor=over,
+        relative=relative,
+        content_weight=0.0 if divisor == "none" else 1.0,
+    )
+    for divisor, over, relative in product(("none", "hw", "chw"), ("none", "chw"), (False, True))
+]
+POOLINGS = [
+    case(
+        f"{pooling}{' rescaled' if rescale else ''}, {padding}",
+        pooling=pooling,
+        pooling_rescale=rescale,
+        padding=padding,
+    )
+    for pooling, rescale, padding in product(
+        ("max", "average", "l2"), (False, True), ("zero", "replicate")
+    )
+]
+VARIATIONS = [
+    # So heavy that it counts for about as much as the rest
+    case(f"{tv} in {space}", tv_loss=tv, space=space, tv_weight=weight / unit**power)
+    for (tv, weight, power), (space, unit) in product(
+        (("l1", 1e3, 1), ("l1-mean", 1e7, 1), ("l2", 1e7, 2)),
+        (("pixels", 1.0), ("normalized", 4.0), ("bytes", 255.0)),
+    )
 ]
 
 
-def literal_losses(
-    literal: Literal, picture: Tensor, content: Tensor, style: Tensor, parameters: Parameters
-) -> dict[str, Tensor]:
-    """The objective as its formulas are written, in float32 with autograd."""
+def to_pixels(variable: Tensor, space: str) -> Tensor:
+    def color(values: tuple[float, ...]) -> Tensor:
+        return torch.tensor(values).view(3, 1, 1)
 
-    def gram(features: Tensor) -> Tensor:
+    if space == "normalized":
+        return variable * color(STD) + color(MEAN)
+    if space == "bytes":
+        return (variable + color(MEAN_BYTES)) / 255
+    return variable
+
+
+def total_variation(picture: Tensor, kind: str) -> Tensor:
+    across, down = picture.diff(dim=2), picture.diff(dim=1)
+    if kind == "l1":
+        return across.abs().sum() + down.abs().sum()
+    if kind == "l1-mean":
+        return (across.abs().mean() + down.abs().mean()) / 2
+    padded = F.pad(picture[None], (1, 1, 1, 1), "replicate")[0]
+    inner = padded[:, 1:-1, 1:-1]
+    return 2 * (
+        (padded[:, 1:-1, 2:] - inner).square().mean() / 3
+        + (padded[:, 2:, 1:-1] - inner).square().mean() / 3
+        + (padded[:, 1:, 1:] - padded[:, :-1, :-1]).square().mean() / 12
+        + (padded[:, 1:, :-1] - padded[:, :-1, 1:]).square().mean() / 12
+    )
+
+
+def literal_losses(
+    literal: Literal, variable: Tensor, targets: Targets, parameters: Parameters
+) -> dict[str, Tensor]:
+    """The objective as its formulas are written, in float32 with autograd. Gram losses only."""
+
+    def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
         matrix = features[0].flatten(1)
         channels, positions = matrix.shape
         divisor = {"none": 1, "hw": positions, "chw": channels * positions}
-        return matrix @ matrix.T / divisor[parameters.gram_divisor]
+        weighted = matrix
+        if weights is not None:  # the region counts as if it were the whole
+            weighted = matrix * weights * positions / weights.sum()
+        return weighted @ matrix.T / divisor[parameters.gram_divisor]
 
     def distance(value: Tensor, target: Tensor) -> Tensor:
         scale = target.square().mean() if parameters.relative else 1
         return (value - target).square().mean() / scale
 
     layers = {**parameters.content_layers, **parameters.style_layers}
-    found, content_targets, style_targets = (
-        literal(image, layers) for image in (picture, content, style)
-    )
+    architecture = Architecture.of(parameters)
+    picture = to_pixels(variable, parameters.space)
+    found = literal(picture, layers, architecture)
     losses = {}
-    for name, weight in parameters.content_layers.items():
-        loss = distance(found[name], content_targets[name].detach())
-        losses[f"content/{name}"] = parameters.content_weight * weight * loss
-    for name, weight in parameters.style_layers.items():
-        loss = distance(gram(found[name]), gram(style_targets[name]).detach())
-        losses[f"style/{name}"] = parameters.style_weight * weight * loss
-    variation = picture.diff(dim=1).abs().sum() + picture.diff(dim=2).abs().sum()
-    losses["tv"] = parameters.tv_weight * variation
+    if targets.content is not None:
+        wanted = literal(targets.content, layers, architecture)
+        for name, weight in parameters.content_layer_weights.items():
+            losses[f"content/{name}"] = weight * distance(found[name], wanted[name].detach())
+    styles = [literal(style, layers, architecture) for style in targets.styles]
+    shares = torch.tensor(parameters.style_weights or [1.0] * len(styles))
+    shares = shares / shares.sum()
+    for name, weight in parameters.style_layer_weights.items():
+        over = found[name].numel() if parameters.style_divisor == "chw" else 1
+        grams = [gram(style[name]).detach() for style in styles]
+        if targets.masks:
+            loss = torch.zeros(())
+            for wanted_gram, share, mask in zip(grams, shares, targets.masks, strict=True):
+                area = F.adaptive_avg_pool2d(mask[None], found[name].shape[2:]).flatten()
+                importance = area.mean() * share * len(styles)
+                loss = loss + importance * distance(gram(found[name], area), wanted_gram)
+        else:
+            mixture = sum(share * g for share, g in zip(shares, grams, strict=True))
+            loss = distance(gram(found[name]), mixture)
+        losses[f"style/{name}"] = weight * loss / over
+    losses["tv"] = parameters.tv_weight * total_variation(variable, parameters.tv_loss)
     return losses
+
+
+def targets_of(
+    content: Tensor | None, *styles: Tensor, masks: tuple[Tensor, ...] = (), like: Tensor
+) -> Targets:
+    height, width = like.shape[-2:]
+    return Targets(content, styles, masks, height, width)
+
+
+def build(
+    vgg: VGG19,
+    targets: Targets,
+    parameters: Parameters,
+    dtype: torch.dtype = torch.float32,
+    **options: bool,
+) -> Objective:
+    return build_objective(vgg, targets, parameters, dtype, **options)
+
+
+@pytest.fixture(scope="module")
+def content() -> Tensor:
+    """Of odd sizes, so that every pool leaves something out."""
+    return paint_content(45, 63)
 
 
 @pytest.fixture(scope="module")
@@ -60,50 +178,111 @@ def picture(content: Tensor) -> Tensor:
     return 0.7 * content + 0.3 * noise
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_losses_and_gradient_are_those_of_the_formulas(
-    recipe: dict[str, object],
-    vgg: VGG19,
-    literal: Literal,
-    picture: Tensor,
-    content: Tensor,
-    style: Tensor,
+@pytest.fixture(scope="module")
+def targets(content: Tensor, style: Tensor) -> Targets:
+    return targets_of(content, style, like=content)
+
+
+@pytest.fixture(scope="module")
+def regions(content: Tensor, style: Tensor) -> Targets:
+    """Two styles, each in its half, with a soft border; a third of the picture has none."""
+    ramp = torch.linspace(2, -4, content.shape[2]).expand(content.shape[1:])
+    masks = (ramp.clamp(0, 1), (1 - ramp).clamp(0, 1) * (ramp > -2))
+    return targets_of(content, style, paint_style(40, 64, seed=5), masks=masks, like=content)
+
+
+def compare(
+    vgg: VGG19, literal: Literal, picture: Tensor, targets: Targets, parameters: Parameters
 ) -> None:
-    parameters = Parameters.model_validate(recipe)
-    variable = picture.clone().requires_grad_()
-    expected = literal_losses(literal, variable, content, style, parameters)
+    """Values and gradient of the engine against autograd through torchvision's network."""
+    start = Space.named(parameters.space, vgg.device).from_pixels(picture)
+    variable = start.clone().requires_grad_()
+    expected = literal_losses(literal, variable, targets, parameters)
     total = torch.stack(list(expected.values())).sum()
     total.backward()
     assert variable.grad is not None
 
-    objective = build_objective(vgg, content, [style], parameters, torch.float32)
-    values, gradient = objective(picture)
+    values, gradient = build(vgg, targets, parameters)(start)
 
     losses = values.read()
     assert losses.total == pytest.approx(total.item(), rel=1e-4)
+    assert set(losses.layers) | {"tv"} == set(expected)
     for name, value in losses.layers.items():
         assert value == pytest.approx(expected[name].item(), rel=1e-4), name
     assert losses.tv == pytest.approx(expected["tv"].item(), rel=1e-4)
     assert relative_error(gradient, variable.grad) < 1e-4
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_bfloat16_gives_nearly_the_same_losses_and_direction(
-    recipe: dict[str, object], vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor
+@pytest.mark.parametrize(("recipe", "_bound"), [*RECIPES, *STYLE_LOSSES, *POOLINGS, *VARIATIONS])
+def test_losses_and_gradient_are_those_of_the_formulas(
+    recipe: dict[str, Any],
+    _bound: float,
+    vgg: VGG19,
+    literal: Literal,
+    picture: Tensor,
+    targets: Targets,
+) -> None:
+    parameters = Parameters.model_validate({**recipe, "activations": "original"})
+    compare(vgg, literal, picture, targets, parameters)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("divisor", ["none", "hw", "chw"])
+def test_losses_and_gradient_of_masked_styles_are_those_of_the_formulas(
+    divisor: str,
+    relative: bool,
+    vgg: VGG19,
+    literal: Literal,
+    picture: Tensor,
+    regions: Targets,
+) -> None:
+    parameters = Parameters.model_validate(
+        {"gram_divisor": divisor, "relative": relative, "style_weights": [1.0, 3.0]}
+    )
+    compare(vgg, literal, picture, regions, parameters)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_losses_and_gradient_of_mixed_styles_are_those_of_the_formulas(
+    relative: bool,
+    vgg: VGG19,
+    literal: Literal,
+    picture: Tensor,
+    content: Tensor,
+    style: Tensor,
+) -> None:
+    mixed = targets_of(content, style, paint_style(40, 64, seed=5), like=content)
+    parameters = Parameters.model_validate({"relative": relative, "style_weights": [1.0, 3.0]})
+    compare(vgg, literal, picture, mixed, parameters)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param({}, id="gram"),
+        pytest.param({"style_loss": "wasserstein", "padding": "replicate"}, id="wasserstein"),
+        pytest.param({"pooling": "l2", "tv_weight": 1.0, "tv_loss": "l2"}, id="l2"),
+    ],
+)
+def test_the_same_picture_gives_the_identical_gradient_also_when_recomputed(
+    recipe: dict[str, Any],
+    dtype: torch.dtype,
+    recompute: bool,
+    vgg: VGG19,
+    picture: Tensor,
+    regions: Targets,
 ) -> None:
     parameters = Parameters.model_validate(recipe)
-    exact, coarse = (
-        build_objective(vgg, content, [style], parameters, dtype)(picture)
-        for dtype in (torch.float32, torch.bfloat16)
-    )
-    assert coarse[0].read().total == pytest.approx(exact[0].read().total, rel=0.02)
-    assert cosine(coarse[1], exact[1]) > 0.995
+    values, gradient = build(vgg, regions, parameters, dtype)(picture)
+    again = build(vgg, regions, parameters, dtype, recompute=recompute)(picture)
+    assert again[0].read() == values.read()
+    assert torch.equal(again[1], gradient)
 
 
-def test_the_parts_add_up(vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor) -> None:
-    parameters = Parameters(tv_weight=0.01)
-    objective = build_objective(vgg, content, [style], parameters, torch.float32)
-    losses = objective.losses(picture).read()
+def test_the_parts_add_up(vgg: VGG19, picture: Tensor, targets: Targets) -> None:
+    losses = build(vgg, targets, Parameters(tv_weight=0.01)).losses(picture).read()
     assert losses.total == pytest.approx(losses.content + losses.style + losses.tv)
     assert losses.total == pytest.approx(sum(losses.layers.values()) + losses.tv)
     assert set(losses.layers) == {
@@ -112,21 +291,23 @@ def test_the_parts_add_up(vgg: VGG19, picture: Tensor, content: Tensor, style: T
     }
 
 
+@pytest.mark.parametrize("recompute", [False, True])
 def test_values_alone_are_the_same_values(
-    vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor
+    recompute: bool, vgg: VGG19, picture: Tensor, targets: Targets
 ) -> None:
-    objective = build_objective(vgg, content, [style], Parameters(tv_weight=0.1), torch.float32)
+    objective = build(vgg, targets, Parameters(tv_weight=0.1), recompute=recompute)
     assert objective.losses(picture).read() == objective(picture)[0].read()
 
 
 def test_layers_without_weight_are_not_computed(
-    vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor
+    vgg: VGG19, picture: Tensor, targets: Targets
 ) -> None:
     parameters = Parameters(
         content_weight=0, style_layers={"relu1_1": 1.0, "relu2_1": 0.5, "relu5_1": 0.0}
     )
-    objective = build_objective(vgg, content, [style], parameters, torch.float32)
+    objective = build(vgg, targets, parameters)
     assert set(objective.losses(picture).read().layers) == {"style/relu1_1", "style/relu2_1"}
+    assert objective._network.layers == ("relu1_1", "relu2_1")
 
 
 def test_two_styles_are_blended_by_their_shares(
@@ -134,8 +315,8 @@ def test_two_styles_are_blended_by_their_shares(
 ) -> None:
     def style_loss(styles: list[Tensor], shares: list[float] | None) -> float:
         parameters = Parameters(style_weights=shares, content_weight=0, relative=False)
-        objective = build_objective(vgg, content, styles, parameters, torch.float32)
-        return objective.losses(picture).read().style
+        targets = targets_of(None, *styles, like=content)
+        return build(vgg, targets, parameters).losses(picture).read().style
 
     alone = style_loss([style], None)
     assert style_loss([style, content], [1, 0]) == pytest.approx(alone)
@@ -145,3 +326,37 @@ def test_two_styles_are_blended_by_their_shares(
     )
     assert style_loss([style, content], None) == pytest.approx(style_loss([style, content], [2, 2]))
     assert style_loss([style, content], None) != pytest.approx(alone, rel=0.01)
+
+
+@pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
+def test_one_style_everywhere_is_the_same_with_and_without_a_mask(
+    style_loss: str, vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor
+) -> None:
+    parameters = Parameters.model_validate({"style_loss": style_loss})
+    everywhere = (torch.ones(content.shape[1:]),)
+    masked = targets_of(content, style, masks=everywhere, like=content)
+    values, gradient = build(vgg, masked, parameters)(picture)
+    expected, slope = build(vgg, targets_of(content, style, like=content), parameters)(picture)
+    assert values.read().total == pytest.approx(expected.read().total, rel=1e-4)
+    assert relative_error(gradient, slope) < 1e-3
+
+
+def test_a_style_whose_mask_is_black_has_no_say(
+    vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor
+) -> None:
+    nowhere, everywhere = torch.zeros(content.shape[1:]), torch.ones(content.shape[1:])
+    one = targets_of(content, style, masks=(everywhere,), like=content)
+    both = targets_of(content, style, content, masks=(everywhere, nowhere), like=content)
+    # Shares are among all styles that were given, so the first has half of them, twice as strong
+    expected = build(vgg, one, Parameters()).losses(picture).read()
+    assert build(vgg, both, Parameters()).losses(picture).read() == expected
+
+
+def test_black_masks_leave_the_content_loss_alone(
+    vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor
+) -> None:
+    nowhere = (torch.zeros(content.shape[1:]),)
+    masked = targets_of(content, style, masks=nowhere, like=content)
+    losses = build(vgg, masked, Parameters()).losses(picture).read()
+    assert losses.style == 0
+    assert losses.content > 0

@@ -1,0 +1,151 @@
+"""The images of a run: checked, brought to the colours that are asked for, and to each level."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from shared.inputs import faults
+from shared.levels import Level, Shape
+from shared.parameters import Parameters
+from worker.engine import color, start
+from worker.engine.errors import InvalidInput
+from worker.engine.objective import Targets, style_shares
+from worker.engine.pyramid import resize
+from worker.engine.regions import feather
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The images as they were given, on the CPU: only resampled forms take the device's memory.
+
+    `content`, `styles` and `init` are (3, H, W) RGB in [0, 1], of any size; `masks` are (H, W) in
+    [0, 1]. What the parameters do not use is left out.
+    """
+
+    parameters: Parameters
+    content: Tensor | None
+    styles: Sequence[Tensor]
+    masks: Sequence[Tensor]
+    init: Tensor | None
+
+    @classmethod
+    def prepare(
+        cls,
+        parameters: Parameters,
+        content: Tensor | None,
+        styles: Sequence[Tensor],
+        masks: Sequence[Tensor],
+        init: Tensor | None,
+    ) -> "Inputs":
+        """Check the images, and bring the styles to the colours that `parameters` ask for.
+
+        Raises:
+            InvalidInput: an image, or a combination of images and parameters, cannot be used.
+        """
+        found = faults(
+            parameters,
+            content=content is not None,
+            styles=len(styles),
+            masks=len(masks),
+            init=init is not None,
+        )
+        if found:
+            raise InvalidInput("; ".join(fault.detail for fault in found))
+        if content is not None:
+            _check("content image", content, "(3, H, W)", content.shape[:1] == (3,))
+        for number, style in enumerate(styles, start=1):
+            _check(f"style {number} image", style, "(3, H, W)", style.shape[:1] == (3,))
+        for number, mask in enumerate(masks, start=1):
+            _check(f"mask {number}", mask, "(H, W)", mask.ndim == 2)
+        if init is not None:
+            _check("init image", init, "(3, H, W)", init.shape[:1] == (3,))
+        if not parameters.uses_content:
+            content = None
+        if not parameters.uses_styles:
+            styles, masks = [], []
+        content = None if content is None else content.float()
+        styles = [style.float() for style in styles]
+        if content is not None and parameters.color == "luminance":
+            styles = [color.match_luma(style, content) for style in styles]
+        elif content is not None and parameters.color == "match":
+            styles = [color.match_colors(style, content) for style in styles]
+        masks = [mask.float() for mask in masks]
+        return cls(parameters, content, styles, masks, None if init is None else init.float())
+
+    @property
+    def content_shape(self) -> Shape | None:
+        """Height and width of the content image."""
+        return None if self.content is None else _shape(self.content)
+
+    @property
+    def style_shapes(self) -> list[Shape]:
+        """Heights and widths of the style images."""
+        return [_shape(style) for style in self.styles]
+
+    def targets(self, level: Level, device: torch.device) -> Targets:
+        """What the picture is compared with at `level`."""
+        content = self._content_at(level, device)
+        if content is not None and self.parameters.color == "luminance":
+            content = color.gray(content)
+        styles = [
+            resize(style, level.style_shape(_shape(style), self.parameters)).to(device)
+            for style in self.styles
+        ]
+        masks = [self._mask_at(mask, level).to(device) for mask in self.masks]
+        return Targets(content, styles, masks, level.height, level.width)
+
+    def start(self, level: Level, generator: torch.Generator, device: torch.device) -> Tensor:
+        """Where the iterate starts, at the first level: pixels of (3, H, W)."""
+        shape = (level.height, level.width)
+        parameters = self.parameters
+        if parameters.init == "noise":
+            picture = start.noise(*shape, parameters.noise, generator)
+        elif parameters.init == "gray":
+            picture = start.gray(*shape, generator)
+        elif parameters.init == "style":
+            shares = style_shares(parameters, len(self.styles))
+            picture = start.style_noise(self.styles, shares, *shape, generator)
+        else:
+            source = self.init if parameters.init == "image" else self.content
+            if source is None:
+                raise AssertionError("the images were checked")
+            picture = resize(source, shape)
+        if parameters.color == "luminance":
+            picture = color.gray(picture)
+        return picture.to(device)
+
+    def finish(self, painted: Tensor, level: Level) -> Tensor:
+        """The picture as it is delivered, from pixels of (3, H, W): with the colours of the content
+        if they are to be kept."""
+        content = self._content_at(level, painted.device)
+        if content is not None and self.parameters.color == "luminance":
+            painted = color.with_luma(content, painted)
+        return painted
+
+    def _content_at(self, level: Level, device: torch.device) -> Tensor | None:
+        if self.content is None:
+            return None
+        return resize(self.content, (level.height, level.width)).to(device)
+
+    def _mask_at(self, mask: Tensor, level: Level) -> Tensor:
+        resized = resize(mask.unsqueeze(0), (level.height, level.width)).squeeze(0)
+        return feather(resized, self.parameters.mask_feather * level.size)
+
+
+def _shape(image: Tensor) -> Shape:
+    height, width = image.shape[-2:]
+    return height, width
+
+
+def _check(name: str, image: Tensor, expected: str, right: bool) -> None:
+    """Raise InvalidInput unless `image` is `right` and made of numbers."""
+    dimensions = expected.count(",") + 1
+    if not right or image.ndim != dimensions or not image.is_floating_point():
+        raise InvalidInput(
+            f"the {name} should be a {expected} tensor of floats in [0, 1],"
+            f" is {tuple(image.shape)} of {image.dtype}"
+        )
+    if not image.isfinite().all():
+        raise InvalidInput(f"the {name} has values that are not numbers")
