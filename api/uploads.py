@@ -23,10 +23,11 @@ from shared.errors import (
 from shared.images import check_image
 from shared.inputs import misfits, missing
 from shared.jobs import Priority
+from shared.levels import Shape, plan_levels
 from shared.parameters import Parameters
 from shared.settings import Settings
 
-FILE_FIELDS = frozenset({"content", "style", "mask", "init"})
+FILE_FIELDS = ("content", "style", "mask", "init")
 REPEATED_FIELDS = frozenset({"style", "mask"})
 TEXT_FIELDS = frozenset({"params", "metadata", "priority"})
 MAX_TEXT_BYTES = 64 * 1024
@@ -70,6 +71,14 @@ UPLOAD_SCHEMA: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
+class Image:
+    """A file that can be used as an image."""
+
+    data: bytes
+    shape: Shape
+
+
+@dataclass(frozen=True)
 class Upload:
     """A request for a job that has passed every check."""
 
@@ -102,11 +111,19 @@ def read_upload(request: Request, settings: Settings) -> Upload:
     priority = _priority(request.form.get("priority", Priority.NORMAL))
 
     _check_images(request, params, settings)
+    images = {
+        field: [
+            _checked(file, f"{field}/{index}" if field in REPEATED_FIELDS else field, settings)
+            for index, file in enumerate(request.files.getlist(field))
+        ]
+        for field in FILE_FIELDS
+    }
+    _check_shapes(images["content"], images["style"], params)
     return Upload(
-        content=_image(request, "content", settings),
-        styles=_images(request, "style", settings),
-        masks=_images(request, "mask", settings),
-        init=_image(request, "init", settings),
+        content=images["content"][0].data if images["content"] else None,
+        styles=tuple(image.data for image in images["style"]),
+        masks=tuple(image.data for image in images["mask"]),
+        init=images["init"][0].data if images["init"] else None,
         params=params,
         metadata=metadata,
         priority=priority,
@@ -150,30 +167,29 @@ def _sentence(faults: list[Fault]) -> str:
 
 
 def _unknown(name: str) -> NoReturn:
-    expected = ", ".join(sorted(FILE_FIELDS | TEXT_FIELDS))
+    expected = ", ".join(sorted({*FILE_FIELDS, *TEXT_FIELDS}))
     raise InvalidRequest(f"unknown field {name[:100]!r}: expected {expected}")
 
 
-def _image(request: Request, field: str, settings: Settings) -> bytes | None:
-    file = request.files.get(field)
-    return None if file is None else _checked(file, field, settings)
+def _check_shapes(contents: list[Image], styles: list[Image], params: Parameters) -> None:
+    """Whether the images that are used are large enough for the network, before a worker is."""
+    plan_levels(
+        contents[0].shape if params.uses_content else None,
+        [style.shape for style in styles] if params.uses_styles else [],
+        params,
+    )
 
 
-def _images(request: Request, field: str, settings: Settings) -> tuple[bytes, ...]:
-    files = request.files.getlist(field)
-    return tuple(_checked(file, f"{field}/{i}", settings) for i, file in enumerate(files))
-
-
-def _checked(file: FileStorage, field: str, settings: Settings) -> bytes:
+def _checked(file: FileStorage, field: str, settings: Settings) -> Image:
     data: bytes = file.read()
     if len(data) > settings.max_image_bytes:
         raise TooLarge(f"{field}: {len(data):,} bytes, at most {settings.max_image_bytes:,} taken")
     try:
         with _decoder:
-            check_image(data, settings.image_limits)
+            shape = check_image(data, settings.image_limits)
     except ImpastoError as error:
         raise type(error)(f"{field}: {error}", (Fault(field, str(error)),)) from None
-    return data
+    return Image(data, shape)
 
 
 def _params(text: str, settings: Settings) -> Parameters:

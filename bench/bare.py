@@ -7,7 +7,7 @@ from flask import Flask, Response, request
 
 from api.command import Server as Gunicorn
 from api.command import gunicorn_options
-from shared.images import decode_image
+from shared.images import check_image
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -25,7 +25,7 @@ def create_bare_app(settings: Settings, job: str) -> Flask:
     def submit() -> Response:
         for name in ("content", "style"):
             data = request.files[name].read()
-            decode_image(data)
+            check_image(data)
             storage.put(f"bare/{os.urandom(8).hex()}", data, "application/octet-stream")
         return Response(job, 202, content_type="application/json")
 

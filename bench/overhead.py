@@ -16,11 +16,10 @@ from rich.table import Table
 from client import Impasto
 from deploy.embedded.data import DataFolder
 from deploy.embedded.stack import Stack
-from shared.images import decode_image
 from shared.jobs import JobStatus
 from shared.parameters import Parameters
 from worker.engine import VGG19, Stylization, load_weights
-from worker.pictures import to_tensor
+from worker.pictures import read_picture
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 CONTENT, STYLE = SAMPLES / "harbor.jpg", SAMPLES / "swirl.jpg"
@@ -60,7 +59,7 @@ def measure(console: Console, rounds: int = 5) -> None:
 
 
 def _engine(network: VGG19) -> float:
-    content, style = (to_tensor(decode_image(path.read_bytes())) for path in (CONTENT, STYLE))
+    content, style = (read_picture(path.read_bytes()).pixels for path in (CONTENT, STYLE))
     started = time.perf_counter()
     run = Stylization(network, content, [style], Parameters.model_validate(PARAMETERS))
     for _ in run:

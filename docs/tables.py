@@ -1,14 +1,18 @@
-"""Writes the tables of the README from the code they describe: `python docs/tables.py`."""
+"""Writes the tables of the pages from the code they describe: `python docs/tables.py`."""
 
 import re
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from client.reference import entries
+from shared.parameters import Parameters
 from shared.presets import PRESETS
 from shared.settings import Settings
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+PAGES = (README, ROOT / "docs" / "engine.md")
 
 
 def presets() -> list[str]:
@@ -30,14 +34,29 @@ def settings() -> list[str]:
     return rows
 
 
+def parameters() -> list[str]:
+    """A row for each parameter."""
+    return [
+        f"| `{entry.name}` | {entry.kind.replace('|', 'or')} | {_code(entry.default)} |"
+        f" {entry.description} |"
+        for entry in entries(Parameters.model_json_schema())
+    ]
+
+
 def filled(text: str) -> str:
     """`text` with the rows that the code says now under each `<!-- table -->` mark's header."""
-    for name, rows in {"presets": presets(), "settings": settings()}.items():
+    tables = {"presets": presets(), "settings": settings(), "parameters": parameters()}
+    for name, rows in tables.items():
         old = rf"(?<=\|---\|\n)(\| `[^\n]*\n)*<!-- {name} -->"
         new = "\n".join([*rows, f"<!-- {name} -->"])
         text = re.sub(old, new.replace("\\", r"\\"), text)
     return text
 
 
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))

@@ -4,10 +4,11 @@ The arithmetic is here, where the API has it too; a worker measures its speed wh
 (`worker/engine/speed.py`) and registers it.
 
 Painting is counted in six kinds of work, and a speed is what each costs. Every evaluation of the
-losses goes through the network and back, in convolutions whose time has four parts: their
-operations; the values that they, the ReLUs and the poolings write; their kernels, which are brought
-into place whatever the size of the picture; and the calls themselves. Products of float32 matrices,
-for the statistics of styles, and passes of the optimiser over its pictures come on top.
+losses goes through the network and back, in convolutions whose time has three parts: their
+operations; the values that they, the ReLUs and the poolings write; and their kernels, which are
+brought into place whatever the size of the picture. Products of float32 matrices, for the
+statistics of styles, passes of the optimiser over its pictures, and the calls of PyTorch come on
+top.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +48,6 @@ class NetworkSpeed(_Model):
     seconds_per_flop: float = Field(ge=0, description="Of a convolution.")
     seconds_per_value: float = Field(ge=0, description="That a layer writes.")
     seconds_per_weight: float = Field(ge=0, description="Of a kernel, at any size of picture.")
-    seconds_per_call: float = Field(ge=0, description="Of PyTorch.")
 
 
 class Speed(_Model):
@@ -57,6 +57,7 @@ class Speed(_Model):
     bfloat16: NetworkSpeed
     seconds_per_product_flop: float = Field(ge=0, description="Of float32 matrices.")
     seconds_per_byte: float = Field(ge=0, description="That the optimiser reads.")
+    seconds_per_call: float = Field(ge=0, description="Of PyTorch, whatever it does.")
 
 
 class LevelEstimate(_Model):
@@ -118,7 +119,9 @@ def estimate(
             width_px=level.width,
             height_px=level.height,
             steps=level.steps,
-            seconds=seconds(_preparation(parameters, level, images) + _steps(parameters, level, images)),
+            seconds=seconds(
+                _preparation(parameters, level, images) + _steps(parameters, level, images)
+            ),
         )
         for level in levels
     ]
@@ -128,7 +131,8 @@ def estimate(
     return Estimate(
         steps=sum(level.steps for level in levels),
         seconds=total + seconds(_delivery(parameters, levels[-1], images)),
-        memory_bytes=peak_bytes(parameters, levels, images, precision, images_on_device=on_cpu),
+        memory_bytes=peak_bytes(parameters, levels, images, precision, on_cpu=on_cpu)
+        + (images.bytes if on_cpu else 0),
         levels=estimates,
     )
 
@@ -158,7 +162,7 @@ class Work:
             self.flops * network.seconds_per_flop
             + self.values * network.seconds_per_value
             + self.weights * network.seconds_per_weight
-            + self.calls * network.seconds_per_call
+            + self.calls * speed.seconds_per_call
             + self.product_flops * speed.seconds_per_product_flop
             + self.bytes * speed.seconds_per_byte
         )

@@ -4,8 +4,7 @@ Follows `worker/engine`: what a run holds all the time, and the largest moment o
 back through the network. The network's own weights are not counted: a worker has them loaded.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.levels import Level, Shape
@@ -16,14 +15,21 @@ from shared.network import (
     convolutions,
     shape_at,
 )
-from shared.parameters import CONVS_PER_BLOCK, Parameters
+from shared.parameters import Parameters
 
 BYTES_PER_VALUE = {"float32": 4, "bfloat16": 2}
 FLOAT32 = 4
 # Of one picture, RGB in float32.
 BYTES_PER_PIXEL = 3 * FLOAT32
-# What the allocator and the libraries hold on top of what was asked for.
-SLACK = 1.08
+# Of a pooling's maximum.
+INDEX_BYTES = 8
+# What the allocator and the libraries hold on top of what was asked for: once, and in proportion.
+HEAP_BYTES = 15_000_000
+SLACK = 1.1
+# On a CPU, glibc maps pieces larger than this by themselves. Smaller ones it cuts out of a heap,
+# which has gaps and does not shrink.
+MAPPED_BYTES = 32 * 2**20
+HEAP_SLACK = 1.6
 # Work of an optimiser, and of the total variation, that is alive at the same time, in pictures.
 STEP_PICTURES = 8
 # Matrices of C x C: target and slope of a style at a layer; and while it is being computed.
@@ -39,6 +45,12 @@ class Images:
     styles: Sequence[Shape]
     masked: bool = False  # whether there is a mask for each style
 
+    @property
+    def bytes(self) -> int:
+        """What they take themselves, masks apart, in the memory of the CPU."""
+        shapes = [*([self.content] if self.content else []), *self.styles]
+        return BYTES_PER_PIXEL * sum(map(_area, shapes))
+
 
 def peak_bytes(
     parameters: Parameters,
@@ -46,10 +58,10 @@ def peak_bytes(
     images: Images,
     precision: str,
     *,
+    on_cpu: bool,
     recompute: bool = False,
-    images_on_device: bool = True,
 ) -> int:
-    """The memory of a run at its largest moment, bytes.
+    """The memory of a run at its largest moment, bytes, on top of the images as they were given.
 
     Args:
         parameters: what is painted.
@@ -57,76 +69,75 @@ def peak_bytes(
         images: what it is painted from.
         precision: float32 or bfloat16.
         recompute: whether activations are computed again rather than kept.
-        images_on_device: whether the images as they were given lie in the same memory, as they do
-            when a CPU paints.
+        on_cpu: whether a CPU paints, whose allocator is another than a GPU's.
     """
-    given = 0
-    if images_on_device:
-        shapes = [*([images.content] if images.content else []), *images.styles]
-        given = BYTES_PER_PIXEL * sum(map(_area, shapes))
-        if images.masked and images.content is not None:
-            given += FLOAT32 * _area(images.content) * len(images.styles)
-    level_bytes = (
-        _level_bytes(parameters, level, images, BYTES_PER_VALUE[precision], recompute)
+    value_bytes = BYTES_PER_VALUE[precision]
+    return max(
+        _held_bytes(parameters, level, images, value_bytes)
+        + _with_slack(
+            _moment_bytes(parameters, level, images, value_bytes, recompute=recompute),
+            largest=value_bytes * _values_at("conv1_1", (level.height, level.width)),
+            on_cpu=on_cpu,
+        )
         for level in levels
     )
-    return round(SLACK * (given + max(level_bytes)))
 
 
-def _level_bytes(
-    parameters: Parameters, level: Level, images: Images, value_bytes: int, recompute: bool
-) -> int:
-    """The memory at one level, at its largest moment."""
-    content_layers = parameters.content_layer_weights
-    style_layers = parameters.style_layer_weights
+def _with_slack(moment: int, *, largest: int, on_cpu: bool) -> int:
+    """What the allocator takes for `moment` bytes, of which the largest piece has `largest`."""
+    if on_cpu and largest < MAPPED_BYTES:
+        return HEAP_BYTES + round(HEAP_SLACK * moment)
+    return HEAP_BYTES + round(SLACK * moment)
+
+
+def _held_bytes(parameters: Parameters, level: Level, images: Images, value_bytes: int) -> int:
+    """What a level holds from its first step to its last."""
     shape = (level.height, level.width)
-    regions = len(images.styles) if images.masked else 1
-    held = _stage_bytes(parameters, level)
-    moments = []
-
-    targets = BYTES_PER_PIXEL * _area(shape) if content_layers else 0
-    styles = [level.style_shape(style, parameters) for style in images.styles]
-    if style_layers:
-        targets += BYTES_PER_PIXEL * sum(map(_area, styles))
-        targets += FLOAT32 * _area(shape) * regions if images.masked else 0
-    of_content = value_bytes * sum(_values_at(layer, shape) for layer in content_layers)
-    of_style = FLOAT32 * sum(channels_at(layer) ** 2 for layer in style_layers)
-    if content_layers:
-        target = _Walk(content_layers, shape, value_bytes, recompute=recompute)
-        moments.append(targets + of_content + target.forward({}))
-    if style_layers:
-        extra = _style_extra(style_layers, value_bytes, masked=False)
-        for style in styles:
-            target = _Walk(style_layers, style, value_bytes, recompute=recompute)
-            moments.append(targets + of_content + target.forward(extra))
-
-    of_style *= regions * MATRICES_HELD[parameters.style_loss]
-    extra = _style_extra(style_layers, value_bytes, masked=images.masked)
-    for layer in content_layers:
-        extra[layer] = max(extra.get(layer, 0), FLOAT32 + (FLOAT32 if value_bytes < 4 else 0))
-    walk = _Walk({**content_layers, **style_layers}, shape, value_bytes, recompute=recompute)
-    of_matrices = FLOAT32 * MATRICES_MOMENT[parameters.style_loss] * max(
-        (channels_at(layer) ** 2 for layer in style_layers), default=0
-    )
-    moments.append(of_content + of_style + of_matrices + walk.there_and_back(extra, parameters))
-    moments.append(of_content + of_style + STEP_PICTURES * BYTES_PER_PIXEL * _area(shape))
-    return held + max(moments)
-
-
-def _stage_bytes(parameters: Parameters, level: Level) -> int:
-    """What a level holds from its first step to its last, apart from its targets."""
     pictures = 3  # the iterate, and the last one at which all was well, with its average
     pictures += 1 if parameters.average else 0
     if parameters.optimizer == "adam":
         pictures += 2
     else:
         pictures += 2 * min(parameters.history_size, level.steps)
-    return pictures * BYTES_PER_PIXEL * level.height * level.width
+    matrices = MATRICES_HELD[parameters.style_loss] * (len(images.styles) if images.masked else 1)
+    return (
+        pictures * BYTES_PER_PIXEL * _area(shape)
+        + value_bytes * sum(_values_at(layer, shape) for layer in parameters.content_layer_weights)
+        + matrices * FLOAT32 * sum(channels_at(la) ** 2 for la in parameters.style_layer_weights)
+    )
 
 
-def _style_extra(
-    layers: Iterable[str], value_bytes: int, *, masked: bool
-) -> dict[str, int]:
+def _moment_bytes(
+    parameters: Parameters, level: Level, images: Images, value_bytes: int, *, recompute: bool
+) -> int:
+    """What the largest moment of a level takes on top of what is held."""
+    content_layers = parameters.content_layer_weights
+    style_layers = parameters.style_layer_weights
+    shape = (level.height, level.width)
+    styles = [level.style_shape(style, parameters) for style in images.styles]
+    extra = _extra_of_styles(style_layers, value_bytes, masked=images.masked)
+    extra_back = dict.fromkeys(style_layers, 2 * FLOAT32 if images.masked else 0)
+    difference = FLOAT32 if value_bytes == FLOAT32 else 2 * FLOAT32
+    for layer in content_layers:
+        extra[layer] = max(extra.get(layer, 0), difference)
+        extra_back[layer] = max(extra_back.get(layer, 0), difference)
+    matrix = max((FLOAT32 * channels_at(layer) ** 2 for layer in style_layers), default=0)
+    walk = _Walk({**content_layers, **style_layers}, shape, value_bytes, recompute=recompute)
+    evaluation = walk.there_and_back(extra, extra_back, parameters.pooling)
+    evaluation += MATRICES_MOMENT[parameters.style_loss] * matrix
+
+    resized = BYTES_PER_PIXEL * sum(map(_area, [shape, *styles]))
+    resized += FLOAT32 * _area(shape) * len(styles) if images.masked else 0
+    looks = [_Walk(content_layers, shape, value_bytes, recompute=True)] if content_layers else []
+    if style_layers:
+        looks += [_Walk(style_layers, style, value_bytes, recompute=True) for style in styles]
+    extra = _extra_of_styles(style_layers, value_bytes, masked=False)
+    targets = resized + max(look.forward(extra) for look in looks)
+
+    return max(evaluation, targets, STEP_PICTURES * BYTES_PER_PIXEL * _area(shape))
+
+
+def _extra_of_styles(layers: Iterable[str], value_bytes: int, *, masked: bool) -> dict[str, int]:
     """Bytes for each value of a layer that reading its style takes for a moment."""
     extra = FLOAT32 if value_bytes < FLOAT32 else 0  # statistics are float32
     return dict.fromkeys(layers, extra + (FLOAT32 if masked else 0))
@@ -157,50 +168,56 @@ class _Walk:
         self._live = 3 * BYTES_PER_PIXEL * _area(self._shape)  # the picture, and it normalised
         for names in self._blocks:
             if block_of(names[0]) > 1:
-                self._take(self._input_bytes(names))
-            outputs = self._fill(names)
+                self._take(self._input_bytes(names[0]))
+            self._fill(names)
             for name in names:
                 self._moment(extra.get(name, 0) * _values_at(name, self._shape))
             if self._recompute:
-                self._live -= outputs
+                self._live -= self._outputs(names)
         return self._peak
 
-    def there_and_back(self, extra: Mapping[str, int], parameters: Parameters) -> int:
-        """The largest moment of going forward and back."""
+    def there_and_back(
+        self, extra: Mapping[str, int], extra_back: Mapping[str, int], pooling: str
+    ) -> int:
+        """The largest moment of going forward and back; `extra_back` is that of going back from
+        each layer, by value."""
         self.forward(extra)
         gradient = 0
         for names in reversed(self._blocks):
-            outputs = self._fill(names) if self._recompute else self._outputs(names)
+            if self._recompute:
+                self._fill(names)
             first = self._bytes_at(names[-1])
-            if gradient and parameters.pooling == "max":
+            if gradient and pooling == "max":
                 pooled = gradient // self._value_bytes
-                self._moment(first + pooled * (self._value_bytes + 8))  # indices are int64
+                self._moment(first + pooled * (self._value_bytes + INDEX_BYTES))
             elif gradient:
-                self._moment(3 * first)
+                self._moment(2 * first)
             self._live += first - gradient
-            gradient = first
+            gradient, held = first, first
             for name in reversed(names):
-                self._moment(extra.get(name, 0) * _values_at(name, self._shape))
-                if name.startswith("relu"):
-                    continue
-                before = self._gradient_before(name)
-                self._moment(before)
-                # The caller holds the block's first gradient until the block is done
-                self._live += before - (gradient if gradient != first else 0)
-                gradient = before
-            self._live -= outputs
+                self._moment(extra_back.get(name, 0) * _values_at(name, self._shape))
+                if name.startswith("conv"):
+                    after = self._input_bytes(name)
+                    self._moment(after)
+                    # Whoever goes back through the block holds its first gradient all the while
+                    self._live += after + held - gradient
+                    gradient, held = after, 0
+            self._live -= first
+            self._live -= self._outputs(names)
+            if block_of(names[0]) > 1:
+                self._live -= self._input_bytes(names[0])
         return self._peak
 
-    def _fill(self, names: Sequence[str]) -> int:
-        """Compute a block; what its outputs take."""
+    def _fill(self, names: Sequence[str]) -> None:
+        """Compute a block."""
         for name in names:
             if name == "conv1_1" and self._value_bytes < FLOAT32:
                 self._moment(FLOAT32 * _values_at(name, self._shape) + self._bytes_at(name))
             if name.startswith("conv") or self._is_read_before(name):
                 self._take(self._bytes_at(name))
-        return self._outputs(names)
 
     def _outputs(self, names: Sequence[str]) -> int:
+        """What the outputs of a block take; a ReLU works in place."""
         return sum(
             self._bytes_at(name)
             for name in names
@@ -211,12 +228,10 @@ class _Walk:
         """Whether the ReLU may not work in place, since its convolution is read."""
         return relu.startswith("relu") and relu.replace("relu", "conv") in self._layers
 
-    def _gradient_before(self, convolution: str) -> int:
-        inputs = {c.name: c.inputs for c in convolutions([convolution])}[convolution]
-        return inputs * _area(shape_at(convolution, *self._shape)) * self._value_bytes
-
-    def _input_bytes(self, names: Sequence[str]) -> int:
-        return self._gradient_before(names[0])
+    def _input_bytes(self, convolution: str) -> int:
+        """What a convolution takes in."""
+        (*_, found) = convolutions([convolution])
+        return found.inputs * _area(shape_at(convolution, *self._shape)) * self._value_bytes
 
     def _bytes_at(self, layer: str) -> int:
         return _values_at(layer, self._shape) * self._value_bytes

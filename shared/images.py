@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from shared.errors import InvalidImage, UnsupportedMedia
@@ -39,24 +39,14 @@ class ImageLimits:
 DEFAULT_LIMITS = ImageLimits()
 
 
-def check_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> None:
-    """Raise what `decoded` would raise."""
-    with decoded(data, limits):
-        pass
-
-
-def decode_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
-    """Decode `data` into an upright 8-bit RGB picture.
-
-    EXIF orientation is applied, transparency is laid on white, 16-bit is scaled to 8, and
-    metadata is dropped.
+def check_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:
+    """Height and width of the picture, px, when it is upright.
 
     Raises:
-        UnsupportedMedia: the bytes are none of `READABLE_FORMATS`, whatever the file's name says.
-        InvalidImage: empty, truncated, corrupt, animated, or outside `limits`.
+        UnsupportedMedia, InvalidImage: as `decoded`.
     """
     with decoded(data, limits) as image:
-        return _to_rgb(upright(image))
+        return image.size if _lies_on_its_side(image) else (image.height, image.width)
 
 
 @contextmanager
@@ -136,22 +126,17 @@ def _has_more_frames(image: Image.Image) -> bool:
     return True
 
 
+def _lies_on_its_side(image: Image.Image) -> bool:
+    """Whether the picture is stored turned by a quarter."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    except Exception:  # as below
+        return False
+
+
 def upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF orientation says."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # a corrupt EXIF block says nothing about the pixels
         return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        # convert() would clip 16-bit values at 255 instead of scaling them
-        image = image.convert("I").point(lambda value: value / 257).convert("L")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    rgb = image.convert("RGB")
-    rgb.info.clear()
-    return rgb

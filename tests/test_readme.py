@@ -1,4 +1,4 @@
-"""The README says what the code does."""
+"""The README, and the page on the engine, say what the code does."""
 
 import re
 import subprocess
@@ -9,20 +9,22 @@ import click
 import pytest
 
 from client.cli import main
-from docs.tables import README, filled
+from docs.tables import PAGES, README, filled
 
 TEXT = README.read_text()
 
 
-def test_its_tables_are_those_of_the_code() -> None:
-    assert filled(TEXT) == TEXT, "run: python docs/tables.py"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_their_tables_are_those_of_the_code(page: Path) -> None:
+    assert filled(page.read_text()) == page.read_text(), "run: python docs/tables.py"
 
 
-def test_its_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", TEXT)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_their_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
     local = [link for link in links if not link.startswith("http")]
     assert local
-    assert [link for link in local if not (README.parent / link).exists()] == []
+    assert [link for link in local if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("line", re.findall(r"^impasto (.*)$", TEXT, re.MULTILINE))

@@ -53,8 +53,8 @@ TIFF_UNSPECIFIED: Final = (0,)
 RDF: Final = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 XMP: Final = "http://ns.adobe.com/xap/1.0/"
 DUBLIN_CORE: Final = "http://purl.org/dc/elements/1.1/"
-# The title that any program shows and the tool that made the picture, as XMP has them: the one
-# place for metadata that all four formats share.
+# The description that other programs show, and the tool that made the picture, as XMP has them:
+# the one place for metadata that all four formats share.
 XMP_PACKET: Final = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -151,12 +151,6 @@ def read_metadata(data: bytes) -> str | None:
         return _described_by_us(packet) if isinstance(packet, bytes) else None
     except Exception:  # Pillow raises almost anything on hostile bytes
         return None
-
-
-def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB picture as (3, H, W) float32 in [0, 1]."""
-    pixels = torch.from_numpy(np.array(image.convert("RGB")))
-    return pixels.permute(2, 0, 1).to(torch.float32).div_(255)
 
 
 def to_image(picture: Tensor) -> Image.Image:

@@ -14,7 +14,24 @@ from worker.engine.weights import OXFORD_SHA256, Weights
 # Mean after the ReLU of each convolution, in the order of the network, over photographs: printed by
 # `python -m bench activations`. By the sha256 of the weights.
 MEAN_ACTIVATIONS = {
-    OXFORD_SHA256: (1.0,) * 16,
+    OXFORD_SHA256: (
+        21.324,
+        95.181,
+        111.29,
+        95.874,
+        110.15,
+        138.66,
+        286.37,
+        410.87,
+        441.39,
+        281.64,
+        143.92,
+        33.917,
+        39.251,
+        16.026,
+        6.4012,
+        0.74149,
+    ),
 }
 
 

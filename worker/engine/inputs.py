@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from shared.footprint import Images
 from shared.inputs import faults
 from shared.levels import Level, Shape
 from shared.parameters import Parameters
@@ -84,6 +85,11 @@ class Inputs:
         """Heights and widths of the style images."""
         return [_shape(style) for style in self.styles]
 
+    @property
+    def shapes(self) -> Images:
+        """The shapes of what is painted from."""
+        return Images(self.content_shape, self.style_shapes, masked=bool(self.masks))
+
     def targets(self, level: Level, device: torch.device) -> Targets:
         """What the picture is compared with at `level`."""
         content = self._content_at(level, device)
@@ -142,7 +148,8 @@ def _shape(image: Tensor) -> Shape:
 def _check(name: str, image: Tensor, expected: str, right: bool) -> None:
     """Raise InvalidInput unless `image` is `right` and made of numbers."""
     dimensions = expected.count(",") + 1
-    if not right or image.ndim != dimensions or not image.is_floating_point():
+    fits = right and image.ndim == dimensions and image.numel() > 0
+    if not fits or not image.is_floating_point():
         raise InvalidInput(
             f"the {name} should be a {expected} tensor of floats in [0, 1],"
             f" is {tuple(image.shape)} of {image.dtype}"

@@ -1,11 +1,23 @@
-"""How much memory a picture takes, and what to do when there is too little."""
+"""How much memory there is and a picture takes, and what to do when there is too little."""
 
 import gc
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
-from shared.levels import Level
-from shared.parameters import Parameters
+from shared.errors import InvalidInput
+from shared.footprint import Images, peak_bytes
+from shared.levels import plan_levels
+from shared.parameters import MIN_SIZE_PX, Parameters
+from worker.engine.errors import OutOfMemory
+
+# An estimate this far above what there is is no matter of its precision.
+CLEARLY = 1.25
+SIZE_STEP_PX = 32
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -23,7 +35,153 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def what_fits(parameters: Parameters, level: Level, device: torch.device) -> str:
-    """A sentence for somebody whose picture did not fit at `level`, with the largest size that
-    would have."""
-    return f"too little memory for a picture of {level.width} x {level.height} px"
+def available_bytes(device: torch.device) -> int:
+    """Memory that can still be had on `device`.
+
+    On a GPU also what PyTorch keeps in its cache; on a CPU the least of what the machine has, what
+    the process's control groups allow, and its own limit of addresses. Where nobody knows, a number
+    that nothing exceeds.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + cached)
+    return min([sys.maxsize, *_machine_bytes(), *_control_group_bytes(), *_address_bytes()])
+
+
+def needed_bytes(
+    parameters: Parameters,
+    images: Images,
+    precision: str,
+    device: torch.device,
+    *,
+    recompute: bool,
+) -> int:
+    """What painting takes on `device`, on top of `images` as they were given, which are there
+    already.
+
+    Raises:
+        InvalidInput: of `shared.errors`; an image is too small for the parameters.
+    """
+    levels = plan_levels(images.content, images.styles, parameters)
+    return peak_bytes(
+        parameters, levels, images, precision, on_cpu=device.type == "cpu", recompute=recompute
+    )
+
+
+def has_to_recompute(
+    parameters: Parameters, images: Images, precision: str, device: torch.device, available: int
+) -> bool:
+    """Whether painting fits into `available` bytes only if activations are computed again rather
+    than kept.
+
+    To be asked before any work: a CPU hands out memory that it does not have, and when it is used
+    the kernel ends the process, so that no error ever comes. What exceeds the memory by less than a
+    quarter even so is tried; the estimate may be wrong by that.
+
+    Raises:
+        OutOfMemory: the picture clearly does not fit. The message says what would.
+    """
+    least = needed_bytes(parameters, images, precision, device, recompute=True)
+    if least > CLEARLY * available:
+        raise OutOfMemory(what_fits(parameters, images, precision, device, available))
+    return needed_bytes(parameters, images, precision, device, recompute=False) > available
+
+
+def what_fits(
+    parameters: Parameters, images: Images, precision: str, device: torch.device, available: int
+) -> str:
+    """A sentence for somebody whose picture did not fit into `available` bytes: what it takes, what
+    there was before it began, and the largest size that would have fitted, all else as it is."""
+    needed = needed_bytes(parameters, images, precision, device, recompute=True)
+    level = plan_levels(images.content, images.styles, parameters)[-1]
+    sentence = (
+        f"too little memory for a picture of {level.width} x {level.height} px: it takes about"
+        f" {_gigabytes(needed)} and there are {_gigabytes(available)}"
+    )
+    # What did not fit although it should have takes more than was thought
+    size = _largest_size(
+        parameters, images, precision, device, min(available, round(needed / CLEARLY))
+    )
+    if size is None:
+        return f"{sentence}; with these parameters and images no size fits"
+    return f"{sentence}; with these parameters size {size} fits"
+
+
+def _largest_size(
+    parameters: Parameters, images: Images, precision: str, device: torch.device, available: int
+) -> int | None:
+    """The largest multiple of SIZE_STEP_PX below the size that was asked for that fits."""
+    below = (parameters.size - 1) // SIZE_STEP_PX * SIZE_STEP_PX
+    for size in range(below, MIN_SIZE_PX - 1, -SIZE_STEP_PX):
+        smaller = parameters.model_copy(update={"size": size})
+        try:
+            needed = needed_bytes(smaller, images, precision, device, recompute=True)
+        except InvalidInput:
+            return None  # an image would be too small, and smaller yet at any smaller size
+        if needed <= available:
+            return size
+    return None
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2g} GB" if size < 1e10 else f"{size / 1e9:.0f} GB"
+
+
+def _machine_bytes() -> Iterator[int]:
+    """Memory that the machine can give without swapping."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                yield int(line.split()[1]) * 1024
+    except OSError:  # no Linux
+        yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _control_group_bytes(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """What each control group above this process leaves it, in version 2 and in version 1.
+
+    In a container the group of the container is the root.
+    """
+    for folder in _control_groups(root):
+        for limit, used, reclaimable in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ):
+            try:
+                most = int((folder / limit).read_text())
+                now = int((folder / used).read_text())
+                statistics = (folder / "memory.stat").read_text()
+            except (OSError, ValueError):  # there is none, or it says "max"
+                continue
+            pairs = dict(line.split() for line in statistics.splitlines())
+            yield max(0, most - now + int(pairs.get(reclaimable, 0)))
+
+
+def _control_groups(root: Path) -> Iterator[Path]:
+    yield root
+    yield root / "memory"
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        folder = (root / controllers / path.lstrip("/")) if controllers else root / path.lstrip("/")
+        while folder not in (root, root / "memory") and root in folder.parents:
+            yield folder
+            folder = folder.parent
+
+
+def _address_bytes() -> Iterator[int]:
+    """What `ulimit -v` leaves."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:  # no Linux
+        pages = 0
+    yield max(0, limit - pages * resource.getpagesize())

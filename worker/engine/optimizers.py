@@ -266,9 +266,7 @@ def build_optimizer(
     )
 
 
-def _search(
-    variable: Tensor, evaluate: Evaluate, change: Tensor, loss: Tensor, g: Tensor
-) -> float:
+def _search(variable: Tensor, evaluate: Evaluate, change: Tensor, loss: Tensor, g: Tensor) -> float:
     """How often `change` should be added to `variable`, where `loss` and gradient `g` are known."""
 
     def phi(length: float) -> tuple[float, float]:

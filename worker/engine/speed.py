@@ -21,21 +21,24 @@ REPEATS = 4
 PATIENCE_SECONDS = 0.25
 MATRIX_SIDE = 512
 STREAM_BYTES = 64 * 2**20
+CALLS = 300
 DESCENTS = 500
 
 
 def measure_speed(vgg: VGG19) -> Speed:
     """The speed of `vgg` on its device, as it is busy now."""
+    call = _seconds_per_call(vgg.device)
     return Speed(
-        float32=_network_speed(vgg, "float32"),
-        bfloat16=_network_speed(vgg, "bfloat16"),
+        float32=_network_speed(vgg, "float32", call),
+        bfloat16=_network_speed(vgg, "bfloat16", call),
         seconds_per_product_flop=_seconds_per_product_flop(vgg.device),
         seconds_per_byte=_seconds_per_byte(vgg.device),
+        seconds_per_call=call,
     )
 
 
-def _network_speed(vgg: VGG19, precision: str) -> NetworkSpeed:
-    """Passes of two depths and of two sizes or more tell four rates."""
+def _network_speed(vgg: VGG19, precision: str, seconds_per_call: float) -> NetworkSpeed:
+    """Passes of two depths and of two sizes or more tell three rates."""
     passes = {(DEEP, SMALL_PX): _pass_seconds(vgg, precision, DEEP, SMALL_PX)}
     for large in LARGE_PX:
         passes[DEEP, large] = _pass_seconds(vgg, precision, DEEP, large)
@@ -44,14 +47,16 @@ def _network_speed(vgg: VGG19, precision: str) -> NetworkSpeed:
     for side in (SMALL_PX, large):
         passes[SHALLOW, side] = _pass_seconds(vgg, precision, SHALLOW, side)
     work = [network_pass([layer], (side, side)) * 2 for layer, side in passes]
-    flops, values, weights, calls = non_negative_rates(
-        [(w.flops, w.values, w.weights, w.calls) for w in work], list(passes.values())
+    flops, values, weights = non_negative_rates(
+        [(w.flops, w.values, w.weights) for w in work],
+        [
+            # What the calls do is never nothing
+            max(seconds - w.calls * seconds_per_call, seconds / 10)
+            for w, seconds in zip(work, passes.values(), strict=True)
+        ],
     )
     return NetworkSpeed(
-        seconds_per_flop=flops,
-        seconds_per_value=values,
-        seconds_per_weight=weights,
-        seconds_per_call=calls,
+        seconds_per_flop=flops, seconds_per_value=values, seconds_per_weight=weights
     )
 
 
@@ -64,6 +69,16 @@ def _pass_seconds(vgg: VGG19, precision: str, layer: str, side: int) -> float:
         network.backward(network.forward(picture, lambda *_: None), lambda *_: None)
 
     return _seconds(there_and_back, vgg.device)
+
+
+def _seconds_per_call(device: torch.device) -> float:
+    number = torch.zeros((), device=device)
+
+    def calls() -> None:
+        for _ in range(CALLS):
+            number.add_(1)
+
+    return _seconds(calls, device) / CALLS
 
 
 def _seconds_per_product_flop(device: torch.device) -> float:

@@ -17,13 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shared.levels import Level
 from shared.parameters import Parameters
 from worker.engine.average import Average
 from worker.engine.errors import Diverged, OutOfMemory, StateError
 from worker.engine.hardware import PRECISIONS
 from worker.engine.inputs import Inputs
-from worker.engine.memory import is_out_of_memory, release_memory, what_fits
+from worker.engine.memory import (
+    available_bytes,
+    has_to_recompute,
+    is_out_of_memory,
+    release_memory,
+    what_fits,
+)
 from worker.engine.objective import Losses, LossValues, Objective, build_objective
 from worker.engine.optimizers import Adam, Optimizer, build_optimizer
 from worker.engine.pyramid import plan_levels, resize
@@ -122,6 +127,7 @@ class Stylization:
 
         Raises:
             InvalidInput: an image, or a combination of images and parameters, cannot be used.
+            OutOfMemory: the picture is far too large for the device.
         """
         self.parameters = parameters
         self._inputs = Inputs.prepare(parameters, content, styles, masks, init)
@@ -130,7 +136,10 @@ class Stylization:
         self._vgg = vgg
         self._precision = vgg.precision(parameters.precision)
         self._recoveries = 0
-        self._recompute = False
+        self._available = available_bytes(vgg.device)
+        self._recompute = has_to_recompute(
+            parameters, self._inputs.shapes, self._precision, vgg.device, self._available
+        )
         self._deadline = (
             Deadline(parameters.deadline_seconds, self.levels)
             if parameters.deadline_seconds is not None
@@ -164,8 +173,15 @@ class Stylization:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                level = self.levels[self._stage.index]
-                raise OutOfMemory(what_fits(self.parameters, level, self._vgg.device)) from None
+                raise OutOfMemory(
+                    what_fits(
+                        self.parameters,
+                        self._inputs.shapes,
+                        self._precision,
+                        self._vgg.device,
+                        self._available,
+                    )
+                ) from None
             yield progress
 
     def picture(self, bit_depth: int = 8) -> Tensor:

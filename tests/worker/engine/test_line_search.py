@@ -2,7 +2,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from worker.engine.line_search import (
@@ -47,6 +47,7 @@ def numbers(least: float, greatest: float) -> st.SearchStrategy[float]:
     return st.floats(math.log(least), math.log(greatest)).map(math.exp)
 
 
+@settings(deadline=None)
 @given(
     square=numbers(1e-3, 1e3),
     fourth=st.just(0.0) | numbers(1e-3, 1e3),
@@ -63,6 +64,7 @@ def test_it_satisfies_the_strong_wolfe_conditions_where_the_function_is_convex(
     Search(phi, first_step).assert_strong_wolfe()
 
 
+@settings(deadline=None)
 @given(
     minimum=numbers(1e-1, 1e2),
     height=numbers(1e-2, 1e2),
@@ -85,6 +87,7 @@ def test_it_satisfies_them_where_there_are_many_hills_and_valleys(
     Search(phi, first_step).assert_strong_wolfe()
 
 
+@settings(deadline=None)
 @given(wall=numbers(1e-2, 1e2), first_step=numbers(1e-2, 1e4))
 @pytest.mark.parametrize("beyond", [math.inf, math.nan])
 def test_it_turns_back_from_where_the_function_cannot_be_computed(

@@ -15,26 +15,32 @@ from tests.worker.engine.conftest import (
     relative_error,
 )
 from worker.engine import VGG19
-from worker.engine.objective import Objective, Targets, build_objective
+from worker.engine.objective import Losses, Objective, Targets, build_objective
 from worker.engine.space import Space
 from worker.engine.vgg import Architecture
 
+BFLOAT16 = torch.bfloat16
+SHALLOW = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}  # Wasserstein-2 is quick there
 MEAN_BYTES = (123.68, 116.779, 103.939)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def case(id: str, cosine: float = 0.999, **values: Any) -> Any:
-    """Parameters, and how well bfloat16's gradient agrees with float32's: least cosine."""
-    return pytest.param({"relative": False, **values}, cosine, id=id)
+def case(id: str, **values: Any) -> Any:
+    return pytest.param({"relative": False, **values}, id=id)
 
 
 RECIPES = [
-    case("neural-style", preset="neural-style"),
-    case("content-clone", preset="content-clone"),
-    case("d2l", preset="d2l"),
-    case("starry-noise", preset="starry-noise"),
-    case("multi-layer-content", preset="multi-layer-content"),
-    case("reconstruction", preset="reconstruction"),
+    *(
+        case(preset, preset=preset)
+        for preset in (
+            "neural-style",
+            "content-clone",
+            "d2l",
+            "starry-noise",
+            "multi-layer-content",
+            "reconstruction",
+        )
+    ),
     case("default with tv", relative=True, tv_weight=0.001),
     case(
         "layers before and after the ReLU",
@@ -49,7 +55,7 @@ STYLE_LOSSES = [
         gram_divisor=divisor,
         style_divisor=over,
         relative=relative,
-        content_weight=0.0 if divisor == "none" else 1.0,
+        content_weight=0.0,
     )
     for divisor, over, relative in product(("none", "hw", "chw"), ("none", "chw"), (False, True))
 ]
@@ -64,11 +70,17 @@ POOLINGS = [
         ("max", "average", "l2"), (False, True), ("zero", "replicate")
     )
 ]
+# Of weights at which the total variation counts about as much as the rest
 VARIATIONS = [
-    # So heavy that it counts for about as much as the rest
-    case(f"{tv} in {space}", tv_loss=tv, space=space, tv_weight=weight / unit**power)
-    for (tv, weight, power), (space, unit) in product(
-        (("l1", 1e3, 1), ("l1-mean", 1e7, 1), ("l2", 1e7, 2)),
+    case(
+        f"{kind} in {space}",
+        relative=True,
+        tv_loss=kind,
+        space=space,
+        tv_weight=weight / unit ** (2 if kind == "l2" else 1),
+    )
+    for (kind, weight), (space, unit) in product(
+        (("l1", 0.01), ("l1-mean", 100.0), ("l2", 300.0)),
         (("pixels", 1.0), ("normalized", 4.0), ("bytes", 255.0)),
     )
 ]
@@ -148,6 +160,52 @@ def literal_losses(
     return losses
 
 
+class CrowsonkbRoot(torch.autograd.Function):
+    """`_MatrixSquareRootNSLyap` of crowsonkb/style-transfer-pytorch (`sqrtm.py`), 12 iterations."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> Tensor:
+        norm = matrix.norm()
+        y, identity = matrix / norm, torch.eye(len(matrix))
+        z = identity
+        for _ in range(12):
+            step = (3 * identity - z @ y) / 2
+            y, z = y @ step, step @ z
+        root = y * norm.sqrt()
+        ctx.save_for_backward(root)
+        return root
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        (root,) = ctx.saved_tensors
+        norm = root.norm()
+        a, identity, q = root / norm, torch.eye(len(root)), slope / norm
+        for index in range(12):
+            q = (q @ (3 * identity - a @ a) - a.T @ (a.T @ q - q @ a)) / 2
+            if index < 11:
+                a = a @ (3 * identity - a @ a) / 2
+        return q / 2
+
+
+def crowsonkb_style_loss(features: Tensor, target: Tensor, area: Tensor, relative: bool) -> Tensor:
+    """`StyleLossW2` of the same, as a mean over channels; `area` weights the positions."""
+
+    def moments(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        matrix = features[0].flatten(1)
+        mean = matrix @ weights
+        second = weights * matrix @ matrix.T
+        return mean, second - torch.outer(mean, mean) + 1e-4 * torch.eye(len(mean))
+
+    mean, covariance = moments(features, area / area.sum())
+    positions = target[0, 0].numel()
+    wanted_mean, wanted = moments(target, torch.full((positions,), 1 / positions))
+    root = CrowsonkbRoot.apply(wanted)
+    between = CrowsonkbRoot.apply(root @ covariance @ root)
+    difference = (mean - wanted_mean).square().mean()
+    loss = difference + (covariance + wanted - 2 * between).diagonal().mean()
+    return loss / (target.square().mean() if relative else 1)
+
+
 def targets_of(
     content: Tensor | None, *styles: Tensor, masks: tuple[Tensor, ...] = (), like: Tensor
 ) -> Targets:
@@ -193,7 +251,7 @@ def regions(content: Tensor, style: Tensor) -> Targets:
 
 def compare(
     vgg: VGG19, literal: Literal, picture: Tensor, targets: Targets, parameters: Parameters
-) -> None:
+) -> Losses:
     """Values and gradient of the engine against autograd through torchvision's network."""
     start = Space.named(parameters.space, vgg.device).from_pixels(picture)
     variable = start.clone().requires_grad_()
@@ -211,19 +269,90 @@ def compare(
         assert value == pytest.approx(expected[name].item(), rel=1e-4), name
     assert losses.tv == pytest.approx(expected["tv"].item(), rel=1e-4)
     assert relative_error(gradient, variable.grad) < 1e-4
+    return losses
 
 
-@pytest.mark.parametrize(("recipe", "_bound"), [*RECIPES, *STYLE_LOSSES, *POOLINGS, *VARIATIONS])
+@pytest.mark.parametrize("recipe", [*RECIPES, *STYLE_LOSSES, *POOLINGS])
 def test_losses_and_gradient_are_those_of_the_formulas(
-    recipe: dict[str, Any],
-    _bound: float,
+    recipe: dict[str, Any], vgg: VGG19, literal: Literal, picture: Tensor, targets: Targets
+) -> None:
+    # The literal network has the weights as they are
+    parameters = Parameters.model_validate({**recipe, "activations": "original"})
+    compare(vgg, literal, picture, targets, parameters)
+
+
+@pytest.mark.parametrize("recipe", VARIATIONS)
+def test_total_variation_is_that_of_the_formulas_in_every_space(
+    recipe: dict[str, Any], vgg: VGG19, literal: Literal, picture: Tensor, targets: Targets
+) -> None:
+    losses = compare(vgg, literal, picture, targets, Parameters.model_validate(recipe))
+    assert 0.1 < losses.tv / losses.total < 0.9
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, *STYLE_LOSSES, *POOLINGS])
+def test_bfloat16_gives_nearly_the_same_losses_and_direction(
+    recipe: dict[str, Any], vgg: VGG19, picture: Tensor, targets: Targets
+) -> None:
+    parameters = Parameters.model_validate(recipe)
+    variable = Space.named(parameters.space, vgg.device).from_pixels(picture)
+    exact, coarse = (
+        build(vgg, targets, parameters, dtype)(variable) for dtype in (torch.float32, BFLOAT16)
+    )
+    assert coarse[0].read().total == pytest.approx(exact[0].read().total, rel=0.01)
+    # Rounding makes two values of a window equal, and then another of them is the greatest
+    least = 0.998 if parameters.pooling == "max" else 0.9995
+    assert cosine(coarse[1], exact[1]) > least
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_wasserstein_loss_and_its_gradient_are_those_of_crowsonkb(
+    masked: bool,
+    relative: bool,
     vgg: VGG19,
     literal: Literal,
     picture: Tensor,
     targets: Targets,
+    regions: Targets,
 ) -> None:
-    parameters = Parameters.model_validate({**recipe, "activations": "original"})
-    compare(vgg, literal, picture, targets, parameters)
+    """Autograd through the network and through its Newton-Schulz root with its way back.
+
+    Features that hardly vary make covariances that are nearly singular; there neither way back is
+    exact, and they agree within a percent. See test_losses for others.
+    """
+    parameters = Parameters(
+        style_loss="wasserstein", relative=relative, content_weight=0, style_layers=SHALLOW
+    )
+    compared = regions if masked else targets
+    masks = compared.masks or [torch.ones(picture.shape[1:])]
+    variable = picture.clone().requires_grad_()
+    found = literal(variable, SHALLOW)
+    expected = torch.zeros(())
+    for style, mask in zip(compared.styles, masks, strict=True):
+        wanted = literal(style, SHALLOW)
+        for name, weight in SHALLOW.items():
+            area = F.adaptive_avg_pool2d(mask[None], found[name].shape[2:]).flatten()
+            loss = crowsonkb_style_loss(found[name], wanted[name].detach(), area, relative)
+            expected = expected + parameters.style_weight * weight * area.mean() * loss
+    expected.backward()
+    assert variable.grad is not None
+
+    values, gradient = build(vgg, compared, parameters)(picture)
+
+    assert values.read().total == pytest.approx(expected.item(), rel=1e-4)
+    assert cosine(gradient, variable.grad) > 0.9999
+    assert relative_error(gradient, variable.grad) < 0.01
+
+
+def test_bfloat16_gives_nearly_the_same_wasserstein_loss_and_direction(
+    vgg: VGG19, picture: Tensor, targets: Targets
+) -> None:
+    parameters = Parameters(style_loss="wasserstein", style_layers=SHALLOW)
+    exact, coarse = (
+        build(vgg, targets, parameters, dtype)(picture) for dtype in (torch.float32, BFLOAT16)
+    )
+    assert coarse[0].read().total == pytest.approx(exact[0].read().total, rel=0.01)
+    assert cosine(coarse[1], exact[1]) > 0.998
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -262,7 +391,7 @@ def test_losses_and_gradient_of_mixed_styles_are_those_of_the_formulas(
     "recipe",
     [
         pytest.param({}, id="gram"),
-        pytest.param({"style_loss": "wasserstein", "padding": "replicate"}, id="wasserstein"),
+        pytest.param({"style_loss": "wasserstein", "style_layers": SHALLOW}, id="wasserstein"),
         pytest.param({"pooling": "l2", "tv_weight": 1.0, "tv_loss": "l2"}, id="l2"),
     ],
 )
@@ -332,7 +461,7 @@ def test_two_styles_are_blended_by_their_shares(
 def test_one_style_everywhere_is_the_same_with_and_without_a_mask(
     style_loss: str, vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor
 ) -> None:
-    parameters = Parameters.model_validate({"style_loss": style_loss})
+    parameters = Parameters.model_validate({"style_loss": style_loss, "style_layers": SHALLOW})
     everywhere = (torch.ones(content.shape[1:]),)
     masked = targets_of(content, style, masks=everywhere, like=content)
     values, gradient = build(vgg, masked, parameters)(picture)
