@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m bench [overhead | rates | activations]`."""
+"""`make bench`, or `python -m bench [overhead | rates | activations | estimate]`."""
 
 import platform
 from pathlib import Path
@@ -7,7 +7,7 @@ import click
 import torch
 from rich.console import Console
 
-from bench import activations, overhead, rates
+from bench import activations, estimate, overhead, rates
 
 
 @click.group(invoke_without_command=True)
@@ -44,6 +44,12 @@ def rates_command(rounds: int) -> None:
 def activations_command(photographs: tuple[Path, ...]) -> None:
     """Mean activations of VGG-19 over PHOTOGRAPHS, as the engine holds them."""
     activations.measure(Console(), photographs)
+
+
+@main.command("estimate")
+def estimate_command() -> None:
+    """Estimates of jobs beside what they take."""
+    estimate.measure(Console())
 
 
 if __name__ == "__main__":

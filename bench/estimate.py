@@ -14,10 +14,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from shared.estimates import estimate
 from shared.parameters import Parameters
-from worker.engine import VGG19, Stylization, load_weights
-from worker.engine.speed import measure_speed
+from worker.engine import VGG19, Stylization, estimate, load_weights, measure_speed
 
 CONTENT = (600, 800)  # height and width, px
 STYLES = ((500, 700), (720, 540))
@@ -81,13 +79,7 @@ def paint(index: int) -> dict[str, float]:
     small = parameters.model_copy(update={"size": 64, "steps": 2, "pyramid": None})
     for _ in Stylization(vgg, content, styles, small):
         pass  # the weights are in their places now
-    expected = estimate(
-        parameters,
-        CONTENT,
-        STYLES[:count],
-        speed=speed,
-        precision=vgg.precision("auto"),
-    )
+    expected = estimate(Stylization(vgg, content, styles, parameters), speed)
     given = 4 * sum(image.numel() for image in [content, *styles])
     before = _forget_peak()
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""VGG-19 (Simonyan & Zisserman, arXiv 1409.1556) as names and numbers, for those who have no PyTorch.
+"""VGG-19 (Simonyan & Zisserman, arXiv 1409.1556) as names and numbers, without PyTorch.
 
 The layers carry the paper's names: `convN_M` is a convolution's output, `reluN_M` what its ReLU
 makes of it, `poolN` the pooling that ends a block.

@@ -34,7 +34,11 @@ CONV_NAMES = tuple(
 LAYER_NAMES = frozenset(CONV_NAMES) | {name.replace("conv", "relu") for name in CONV_NAMES}
 
 Weight = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
-LayerWeights = dict[str, Weight]
+# Names are checked with a sentence of our own; a schema can only list them.
+LayerWeights = Annotated[
+    dict[str, Weight],
+    Field(json_schema_extra={"propertyNames": {"enum": sorted(LAYER_NAMES)}}),
+]
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
 
 
@@ -147,15 +151,16 @@ class Parameters(_Strict):
         1.0, description="Weight of the content loss; 0 paints a texture of the style."
     )
     style_weight: Weight = Field(
-        4.0,
+        5.0,
         description="Weight of the style loss: how strongly to paint; 0 reconstructs the content.",
     )
     tv_weight: Weight = Field(0.0, description="Weight of the total variation: how smooth.")
     content_layers: LayerWeights = Field(
-        {"relu4_2": 1.0}, description="Layers of the content loss and their weights."
+        {"relu4_2": 1.0, "relu5_2": 1.0},
+        description="Layers of the content loss and their weights.",
     )
     style_layers: LayerWeights = Field(
-        {f"relu{block}_1": 1.0 for block in range(1, 6)},
+        {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 0.7, "relu5_1": 0.4},
         description="Layers of the style loss and their weights.",
     )
     style_weights: list[Weight] | None = Field(
@@ -212,7 +217,7 @@ class Parameters(_Strict):
         False, description="Keep the scale of activations when pooling is not max."
     )
     padding: Literal["zero", "replicate"] = Field(
-        "zero",
+        "replicate",
         description="What lies outside the picture for the first convolution: black, or the border"
         " repeated.",
     )

@@ -33,6 +33,14 @@ class Preset:
 
 _STYLE_LAYERS = [f"relu{block}_1" for block in range(1, 6)]
 
+# What all the sources share: the network as Gatys et al. use it, and losses as they come.
+_CLASSICAL: dict[str, Any] = {
+    "content_layers": {"relu4_2": 1.0},
+    "style_layers": dict.fromkeys(_STYLE_LAYERS, 1.0),
+    "padding": "zero",
+    "relative": False,
+}
+
 PRESETS: dict[str, Preset] = {
     "default": Preset(
         summary="Coarse to fine with scale-free losses: bold strokes, the scene stays readable.",
@@ -44,12 +52,12 @@ PRESETS: dict[str, Preset] = {
         source="jcjohnson/neural-style and neural-style-pt, defaults, started from the content.",
         # In their own space of 0 to 255, on the original weights. Their noise is 0.001 there.
         values={
+            **_CLASSICAL,
             "steps": 1000,
             "noise": {"space": "normalized", "scale": 1.7e-5},
             "content_weight": 5.0,
             "style_weight": 100.0,
             "tv_weight": 1e-3,
-            "relative": False,
             "history_size": 100,
             "max_step": None,
             "space": "bytes",
@@ -61,10 +69,10 @@ PRESETS: dict[str, Preset] = {
         summary="Gram losses from a clone of the content with Adam: gentle, keeps every contour.",
         source='"Learning Neural Style Transfer with PyTorch" (blog).',
         values={
+            **_CLASSICAL,
             "steps": 300,
             "content_weight": 5.0,
             "style_weight": 100.0,
-            "relative": False,
             "optimizer": "adam",
             "learning_rate": 0.02,
             "betas": (0.9, 0.999),
@@ -75,6 +83,7 @@ PRESETS: dict[str, Preset] = {
         summary="The textbook's recipe: strong total variation, large steps that shrink.",
         source="Dive into Deep Learning, section Neural Style Transfer.",
         values={
+            **_CLASSICAL,
             "size": 450,
             "steps": 500,
             "content_weight": 1.0,
@@ -82,7 +91,6 @@ PRESETS: dict[str, Preset] = {
             "tv_weight": 10.0,
             "tv_loss": "l1-mean",
             "style_fit": "stretch",
-            "relative": False,
             "activations": "unit",
             "optimizer": "adam",
             "learning_rate": 0.3,
@@ -97,11 +105,11 @@ PRESETS: dict[str, Preset] = {
         summary="Content at five layers, from pixels to objects: close to the photograph.",
         source="Blog walk-through with content at conv1_1..conv5_1.",
         values={
+            **_CLASSICAL,
             "steps": 2000,
             "content_weight": 1e-2,
             "style_weight": 1e4,
             "content_layers": dict.fromkeys(_STYLE_LAYERS, 1.0),
-            "relative": False,
             "activations": "unit",
             "optimizer": "adam",
             "learning_rate": 0.02,
@@ -114,6 +122,7 @@ PRESETS: dict[str, Preset] = {
         summary="From noise, with average pooling: soft forms, the scene only hinted at.",
         source='"Neural Style Transfer in Pytorch" (A Modern Starry Night).',
         values={
+            **_CLASSICAL,
             "size": 600,
             "steps": 400,
             "init": "noise",
@@ -124,7 +133,6 @@ PRESETS: dict[str, Preset] = {
             "style_fit": "stretch",
             "gram_divisor": "none",
             "style_divisor": "chw",
-            "relative": False,
             "activations": "unit",
             "pooling": "average",
             "optimizer": "adam",
@@ -139,6 +147,7 @@ PRESETS: dict[str, Preset] = {
         summary="Wasserstein-2 losses over many scales: clean, even strokes. Slow.",
         source="crowsonkb/style-transfer-pytorch, defaults.",
         values={
+            **_CLASSICAL,
             "content_weight": 0.015,
             "style_weight": 1.0,
             "tv_weight": 2.0,
@@ -148,7 +157,6 @@ PRESETS: dict[str, Preset] = {
                 for layer, weight in zip(_STYLE_LAYERS, (256, 64, 16, 4, 1), strict=True)
             },
             "style_loss": "wasserstein",
-            "relative": False,
             "activations": "unit",
             "padding": "replicate",
             "optimizer": "adam",
@@ -162,20 +170,20 @@ PRESETS: dict[str, Preset] = {
     "texture": Preset(
         summary="No photograph: a texture of the style, of any size, grown from noise.",
         source="Gatys, Ecker, Bethge: Texture Synthesis Using Convolutional Neural Networks.",
-        values={"init": "noise", "content_weight": 0.0, "padding": "replicate"},
+        values={"init": "noise", "content_weight": 0.0},
     ),
     "reconstruction": Preset(
         summary="No painting: what a layer of the network keeps of the photograph, from noise.",
         source='"PyTorch Style Transfer Tutorial" (2018).',
         # Their conv2 is our conv1_2; conv3_1, a deeper layer of theirs, keeps less.
         values={
+            **_CLASSICAL,
             "steps": 300,
             "init": "noise",
             "noise": {"space": "pixels", "scale": 1.0},
             "content_weight": 1.0,
             "style_weight": 0.0,
             "content_layers": {"conv1_2": 1.0},
-            "relative": False,
             "activations": "unit",
             "history_size": 100,
             "max_step": None,

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.estimates import Speed
+
 if TYPE_CHECKING:  # clients know workers too, and have no Redis
     from redis import Redis
 
@@ -25,6 +27,7 @@ class Worker(BaseModel):
     precision: str = Field(description="What auto means on this device.")
     weights: str
     weights_sha256: str
+    speed: Speed = Field(description="Measured when it started; what estimates are made from.")
     started_at: str
     job_id: str | None = Field(description="What it paints at the moment.")
 

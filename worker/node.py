@@ -13,7 +13,7 @@ from shared.records import JobRecords, connect_impatient, connect_patient
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.workers import Worker, WorkerRegistry
-from worker.engine import VGG19, load_weights
+from worker.engine import VGG19, load_weights, measure_speed
 from worker.heartbeat import Heartbeat
 from worker.reconciler import Reconciler
 
@@ -52,6 +52,7 @@ class Node:
             precision=network.precision("auto"),
             weights=weights.name,
             weights_sha256=weights.sha256,
+            speed=measure_speed(network),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             job_id=None,
         )
@@ -63,7 +64,7 @@ class Node:
             settings,
         )
         heartbeat.start()
-        log.info("worker is up", **worker.model_dump(exclude={"job_id"}))
+        log.info("worker is up", **worker.model_dump(exclude={"job_id", "speed"}))
         return cls(name, settings, network, records, asking, Storage(settings), heartbeat)
 
     def stop(self) -> None:

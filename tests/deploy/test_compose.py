@@ -17,7 +17,8 @@ import pytest
 from deploy.docker import healthcheck
 from shared.records import connect_impatient
 from shared.settings import Settings
-from shared.workers import Worker, WorkerRegistry
+from shared.workers import WorkerRegistry
+from tests.shared.test_workers import worker
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER_COMPOSE = Path(sys.executable).with_name("docker-compose")
@@ -198,19 +199,7 @@ def test_the_packages_in_an_image_are_enough(
 def test_the_healthcheck_knows_workers_that_are_registered(settings: Settings) -> None:
     redis = connect_impatient(settings.redis_url.get_secret_value())
     registry = WorkerRegistry(redis, settings)
-    worker = Worker(
-        name="container-7",
-        host="container",
-        pid=7,
-        device="cpu",
-        device_name="CPU",
-        precision="float32",
-        weights="oxford-q8",
-        weights_sha256="0" * 64,
-        started_at="2026-01-01T00:00:00+00:00",
-        job_id="01a2015f-5161-725d-9a81-199bd9d00454",
-    )
-    registry.announce(worker)
+    registry.announce(worker("container-7", job_id="01a2015f-5161-725d-9a81-199bd9d00454"))
     try:
         assert healthcheck.missing({"container-7"}, settings) == set()
         assert healthcheck.missing({"container-7", "other"}, settings) == {"other"}

@@ -5,6 +5,7 @@ import time
 import pytest
 import redis
 
+from shared.estimates import NetworkSpeed, Speed
 from shared.settings import Settings
 from shared.workers import WORKERS, Worker, WorkerRegistry
 
@@ -19,6 +20,17 @@ def worker(name: str, job_id: str | None = None) -> Worker:
         precision="float32",
         weights="oxford-q8",
         weights_sha256="0" * 64,
+        speed=Speed(
+            float32=NetworkSpeed(
+                seconds_per_flop=1e-11, seconds_per_value=1e-9, seconds_per_weight=1e-9
+            ),
+            bfloat16=NetworkSpeed(
+                seconds_per_flop=5e-12, seconds_per_value=1e-9, seconds_per_weight=1e-9
+            ),
+            seconds_per_product_flop=1e-11,
+            seconds_per_byte=1e-10,
+            seconds_per_call=1e-6,
+        ),
         started_at="2026-01-01T00:00:00+00:00",
         job_id=job_id,
     )

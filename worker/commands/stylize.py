@@ -19,12 +19,21 @@ from client.terminal import Failure, stderr, write
 from shared.presets import PRESETS
 from worker.animation import FORMATS as ANIMATION_FORMATS
 from worker.commands.chronicle import Chronicle, Watch
+from worker.commands.estimating import in_words
 from worker.commands.options import NewFile, choice
 from worker.commands.repeating import check_inputs, overridden, read_precedent
 from worker.commands.sources import Sources
 from worker.curves import PLOT_SUFFIXES
 from worker.delivery import deliver, losses_of
-from worker.engine import VGG19, EngineError, Losses, Stylization, load_weights
+from worker.engine import (
+    VGG19,
+    EngineError,
+    Losses,
+    Stylization,
+    estimate,
+    load_weights,
+    measure_speed,
+)
 from worker.engine.memory import is_out_of_memory
 from worker.manifest import ManifestLosses, Precedent, Recipe
 from worker.pace import Interval, Pace
@@ -84,6 +93,12 @@ BAR_INTERVAL_SECONDS = 0.2
     type=NewFile(tuple(ANIMATION_FORMATS)),
     help="Show how the picture grew: animated WebP or GIF.",
 )
+@click.option(
+    "--estimate",
+    "only_estimate",
+    is_flag=True,
+    help="Measure this machine, print the steps, seconds and memory that it would take, and stop.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON, for scripts.")
 def stylize(
     files: tuple[Path, ...],
@@ -98,6 +113,7 @@ def stylize(
     csv: Path | None,
     plot_to: Path | None,
     animate: Path | None,
+    only_estimate: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -135,7 +151,12 @@ def stylize(
                 check_inputs(images, sources.digests, precedent.recipe.inputs)
                 if precedent.recipe.threads is not None:
                     torch.set_num_threads(precedent.recipe.threads)
-            run = sources.stylization(VGG19(load_weights(weights), device), parameters)
+            vgg = VGG19(load_weights(weights), device)
+            run = sources.stylization(vgg, parameters)
+            if only_estimate:
+                expected = estimate(run, measure_speed(vgg))
+                click.echo(expected.model_dump_json() if as_json else in_words(expected))
+                return
             if precedent is not None:
                 _warn_of_differences(
                     precedent, Recipe.of(parameters, sources.digests, run.provenance)

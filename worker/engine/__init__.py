@@ -9,11 +9,14 @@ from worker.engine.errors import (
     Diverged,
     EngineError,
     InvalidInput,
+    OutOfMemory,
     StateError,
     WeightsError,
 )
+from worker.engine.estimate import estimate
 from worker.engine.hardware import resolve_device
 from worker.engine.objective import Losses
+from worker.engine.speed import measure_speed
 from worker.engine.stylization import Progress, Provenance, Stylization
 from worker.engine.vgg import VGG19
 from worker.engine.weights import Weights, load_weights, verify_weights
@@ -26,13 +29,16 @@ __all__ = [
     "InvalidInput",
     "Level",
     "Losses",
+    "OutOfMemory",
     "Progress",
     "Provenance",
     "StateError",
     "Stylization",
     "Weights",
     "WeightsError",
+    "estimate",
     "load_weights",
+    "measure_speed",
     "resolve_device",
     "verify_weights",
 ]

@@ -19,7 +19,7 @@ class Average:
         """`start` counts as the first iterate."""
         self.decay = decay
         self.updates = 0
-        self.sum = torch.zeros_like(start)
+        self.sum = torch.zeros_like(start) if decay else start
         self.update(start)
 
     def update(self, iterate: Tensor) -> None:

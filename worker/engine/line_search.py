@@ -59,6 +59,8 @@ def strong_wolfe(phi: Phi, value: float, slope: float, first_step: float) -> Poi
                 high = low
             low = trial
         step = _extrapolate(before, low) if high.step == inf else _interpolate(low, high)
+        if step in (low.step, high.step):  # no number lies between them
+            break
     return best
 
 

@@ -123,6 +123,7 @@ class LBFGS:
 
     # A pair is kept if sᵀy > MIN_CURVATURE |s| |y|; else it would not leave H positive definite.
     MIN_CURVATURE = 1e-6
+    FIRST_GAIN = 0.01
 
     def __init__(
         self,
@@ -150,24 +151,38 @@ class LBFGS:
         self.gamma = zeros.new_ones(())
 
     def step(self, variable: Tensor, evaluate: Evaluate) -> None:
-        """x ← x - lr H g; the first step, with nothing known yet, is -lr g min(1, 1/|g|₁)."""
+        """x ← x - lr H g, or with a line search x ← x - t lr H g."""
         loss, gradient = evaluate(variable)
         g = gradient.reshape(-1)
-        change = self._direction(g) if self.pairs else -g * (1 / g.abs().sum()).clamp_max(1)
+        change = self._direction(g) if self.pairs else self._first_direction(loss, g)
         s, y = self.history[self.pairs % self.history_size]
         y.copy_(g)
         change *= self.learning_rate.after(self.steps)
-        found = True
+        self.steps += 1
         if self.line_search:
-            length = _search(variable, evaluate, change, loss, g)
+            length = _search(variable, evaluate, change, loss, y)
+            if length == 0:
+                # A direction that leads nowhere comes of pairs that mislead: begin again
+                self.pairs = 0
+                return
             change *= length
-            found = length > 0
         elif self.max_step is not None:
             change *= (self.max_step / change.abs().mean()).clamp_max(1)
         self._move(variable, change, s)
-        self.steps += 1
-        # What leads nowhere comes of a history that misleads: begin again without it
-        self.pairs = self.pairs + 1 if found else 0
+        self.pairs += 1
+
+    def _first_direction(self, loss: Tensor, g: Tensor) -> Tensor:
+        """With nothing known yet: -g min(1, 1/|g|₁), as torch.optim.LBFGS, which is hardly a step.
+
+        Where steps are bounded, one of the full length: it leaves a twentieth less loss after 30
+        steps. With a line search, one that would lower the loss by a share of FIRST_GAIN if it
+        fell in a straight line: torch's may be too short for a float32 loss to fall at all.
+        """
+        if self.line_search:
+            return -g * (self.FIRST_GAIN * loss / (g @ g))
+        if self.max_step is not None:
+            return -g * (self.max_step / g.abs().mean().clamp_min(torch.finfo(g.dtype).tiny))
+        return -g * (1 / g.abs().sum()).clamp_max(1)
 
     def _direction(self, g: Tensor) -> Tensor:
         """-H g, after completing the pair of the last step."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from shared.estimates import NetworkSpeed, Speed, Work, network_pass
+from shared.estimates import NetworkSpeed, Speed, network_pass
 from worker.engine.hardware import PRECISIONS
 from worker.engine.vgg import VGG19
 
@@ -14,10 +14,10 @@ from worker.engine.vgg import VGG19
 SHALLOW, DEEP = "relu1_2", "relu5_1"
 SMALL_PX = 64
 # The large picture: doubled until it takes the device this long.
-LARGE_PX = (256, 512, 1024)
+LARGE_PX = (192, 384, 768)
 LONG_SECONDS = 0.04
 REPEATS = 4
-# On a machine that is busy with other things one look has to do.
+# On a slow machine, or one that is busy with other things, two looks have to do.
 PATIENCE_SECONDS = 0.25
 MATRIX_SIDE = 512
 STREAM_BYTES = 64 * 2**20
@@ -97,7 +97,7 @@ def _seconds_per_byte(device: torch.device) -> float:
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
     """The least of a few times: the first warms up, and what disturbs only adds."""
     times: list[float] = []
-    while len(times) < REPEATS and sum(times) < PATIENCE_SECONDS:
+    while len(times) < 2 or (len(times) < REPEATS and sum(times) < PATIENCE_SECONDS):
         started = time.perf_counter()
         work()
         if device.type == "cuda":

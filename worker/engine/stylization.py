@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shared.footprint import Images
 from shared.parameters import Parameters
 from worker.engine.average import Average
 from worker.engine.errors import Diverged, OutOfMemory, StateError
@@ -149,6 +150,11 @@ class Stylization:
         self._generator = torch.Generator().manual_seed(parameters.seed)
         start = self._inputs.start(self.levels[0], self._generator, vgg.device)
         self._stage = self._open_stage(0, self._space.from_pixels(start))
+
+    @property
+    def shapes(self) -> Images:
+        """The shapes of the images that it is painted from."""
+        return self._inputs.shapes
 
     @property
     def step(self) -> int:

@@ -13,7 +13,7 @@ from torchvision.models import vgg19
 from shared.network import LINE
 from shared.parameters import Parameters
 from worker.engine import VGG19, Stylization, Weights, load_weights
-from worker.engine.vgg import Architecture
+from worker.engine.vgg import TRAINED, Architecture
 from worker.engine.weights import MEAN, STD, TORCHVISION_INDEX
 
 Literal = Callable[..., dict[str, Tensor]]
@@ -80,7 +80,7 @@ def literal(weights: Weights) -> Literal:
         return norm * (0.78 if rescale else 1)
 
     def features(
-        picture: Tensor, layers: Iterable[str], architecture: Architecture = Architecture()
+        picture: Tensor, layers: Iterable[str], architecture: Architecture = TRAINED
     ) -> dict[str, Tensor]:
         x = (picture[None] - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
         wanted, found = set(layers), {}

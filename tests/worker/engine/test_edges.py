@@ -1,4 +1,4 @@
-"""Images at the edges of what is allowed: each gives a picture, or a clear error before any work."""
+"""Images at the edges of what is allowed give a picture, or a clear error before any work."""
 
 from math import isfinite
 from typing import Any
@@ -35,7 +35,12 @@ PAIRS = {
 
 def flat(red: float, green: float, blue: float) -> Tensor:
     """A picture of one colour."""
-    return torch.tensor([red, green, blue]).view(3, 1, 1).expand(3, 48, 64).contiguous()
+    return (
+        torch.tensor([red, green, blue], dtype=torch.float32)
+        .view(3, 1, 1)
+        .expand(3, 48, 64)
+        .contiguous()
+    )
 
 
 FLAT_PAIRS = {
@@ -55,7 +60,7 @@ def paint(
     values = {"size": SIZE, "precision": precision, **RECIPES[recipe], **values}
     run = Stylization(vgg, content, [style], Parameters(**values))
     assert all(isfinite(progress.losses().total) for progress in run)
-    assert isfinite(run.delivered_losses().total)
+    assert isfinite(run.delivered_losses(precision).total)
     return pixels(run.picture())
 
 

@@ -169,3 +169,9 @@ def test_where_there_is_no_such_point_it_gives_the_best_that_it_saw(
     assert len(search.seen) == MAX_EVALUATIONS
     assert search.found.value == min(point.value for point in search.seen)
     assert search.found.value < search.start.value
+
+
+def test_it_ends_where_no_number_is_left_between_good_and_bad() -> None:
+    search = Search(lambda t: (-t, -1.0) if t <= 1 else (1e9, 1e9), 1.0)
+    assert search.found == Point(1.0, -1.0, -1.0)
+    assert len(search.seen) < MAX_EVALUATIONS

@@ -219,7 +219,7 @@ def test_caution_shortens_every_step(start: Tensor) -> None:
             optimizer = build_optimizer(x, parameters, steps=9, bounds=None, caution=caution)
             optimizer.step(x, lambda _: (gradient.sum(), gradient))
             moved.append((x - start).abs().mean().item())
-        assert moved[1] == pytest.approx(0.25 * moved[0], rel=1e-2), values
+        assert 0 < moved[1] <= 0.2501 * moved[0], values
 
 
 def test_lbfgs_learning_rate_falls_too(start: Tensor) -> None:
@@ -335,6 +335,35 @@ def test_without_bounds_an_iterate_goes_where_the_loss_is_least(name: str, start
     target = torch.linspace(-1, 2, start.numel()).view(SHAPE)
     run(build(start, values), start, lambda x: (x.sum(), x - target), 200)
     torch.testing.assert_close(start, target, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("bounds", [UNIT, None], ids=["bounds", "no bounds"])
+@pytest.mark.parametrize(
+    "values",
+    [{"optimizer": "adam"}, {"optimizer": "lbfgs"}, {"line_search": "strong-wolfe"}],
+    ids=["adam", "lbfgs", "line search"],
+)
+def test_where_there_is_nothing_to_gain_the_picture_stays_as_it_is(
+    values: dict[str, Any], bounds: Bounds | None, start: Tensor
+) -> None:
+    """As with a style that is the content itself."""
+    before = start.clone()
+    run(build(start, values, bounds), start, lambda x: (x.new_zeros(()), torch.zeros_like(x)), 4)
+    assert torch.equal(start, before)
+
+
+def test_a_line_search_finds_its_way_where_the_first_steps_are_lost_in_the_rounding() -> None:
+    """The loss is so large that float32 does not see how it falls along torch's first step."""
+    valleys = Valleys(100, width=100)
+    x = torch.full(SHAPE, 180.0)
+
+    def evaluate(at: Tensor) -> tuple[Tensor, Tensor]:
+        loss, gradient = valleys(at)
+        return loss + 1e11, gradient
+
+    before = valleys(x)[0]
+    run(build(x, {**LBFGS_VALUES, "line_search": "strong-wolfe"}), x, evaluate, 20)
+    assert valleys(x)[0] < 0.01 * before
 
 
 class NoReading(TorchDispatchMode):

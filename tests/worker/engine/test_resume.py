@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Collection
 from typing import Any
 
-import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -90,7 +89,7 @@ def finish(
         seen.append(progress.losses())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(recipe=recipes, masked=st.booleans(), stops=st.sets(st.integers(0, STEPS), min_size=1))
 @example({"optimizer": "adam", "warm_start": True, "pyramid": LEVELS}, False, {0, 3, 6, 9})
 @example({"optimizer": "lbfgs", "pyramid": LEVELS}, False, set(range(STEPS + 1)))

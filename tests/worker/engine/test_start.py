@@ -136,7 +136,7 @@ def test_every_start_leads_to_a_lower_loss(
     init: str, vgg: VGG19, content: Tensor, style: Tensor
 ) -> None:
     image = paint_content(64, 64) if init == "image" else None
-    parameters = small(init=init, pyramid=None, steps=6)
+    parameters = small(init=init, pyramid=None, steps=12)
     run = Stylization(vgg, content, [style], parameters, init=image)
     totals = [progress.losses().total for progress in run]
     assert run.delivered_losses().total < 0.9 * totals[0]

@@ -17,8 +17,8 @@ OPTIMIZERS = [
     pytest.param({"optimizer": "lbfgs"}, id="lbfgs"),
 ]
 LONG: dict[str, Any] = {"steps": 400, "pyramid": {"min_size": 32, "factor": 2.0}}
-# Ends both levels of a small run after about ten steps each
-PLATEAU = {"window": 4, "change": 0.3}
+# Ends both levels of a small run after a few steps
+PLATEAU = {"window": 2, "change": 0.5}
 
 
 class Clock:
@@ -132,11 +132,11 @@ def test_a_run_that_a_plateau_ended_can_be_reproduced_bit_by_bit(
 def test_a_deadline_ends_levels_in_time_and_the_picture_can_be_reproduced(
     recipe: dict[str, Any], clock: Clock, vgg: VGG19, content: Tensor, style: Tensor
 ) -> None:
-    run = start(vgg, content, style, **{**LONG, **recipe}, deadline_seconds=20)
+    run = start(vgg, content, style, **{**LONG, **recipe}, deadline_seconds=10)
     seen = run_by(clock, run)
     # A level of a quarter of the pixels gets a fifth of the time
-    assert [progress.level for progress in seen] == [0] * 4 + [1] * 16
-    assert run.total_steps == 20
+    assert [progress.level for progress in seen] == [0] * 2 + [1] * 8
+    assert run.total_steps == 10
     parameters, again = reproduce(run, vgg, content, style)
     assert parameters.deadline_seconds is None
     assert torch.equal(again, run.picture())
@@ -201,7 +201,7 @@ def test_a_stopped_run_that_was_interrupted_and_resumed_gives_the_identical_pict
     """Between two looks at the plateau, and after a level was ended early."""
     whole = start(vgg, content, style, **LONG, plateau=PLATEAU)
     states = [whole.state_dict() for _ in whole]
-    for index in (5, len(states) // 2, len(states) - 2):
+    for index in (2, len(states) // 2, len(states) - 2):
         resumed = start(vgg, content, style, **LONG, plateau=PLATEAU)
         resumed.load_state_dict(states[index])
         steps = [progress.step for progress in resumed]
@@ -213,7 +213,7 @@ def test_a_stopped_run_that_was_interrupted_and_resumed_gives_the_identical_pict
 def test_time_that_was_spent_before_an_interruption_counts(
     clock: Clock, vgg: VGG19, content: Tensor, style: Tensor
 ) -> None:
-    run = start(vgg, content, style, **LONG, deadline_seconds=20)
+    run = start(vgg, content, style, **LONG, deadline_seconds=10)
     evaluate = run._evaluate
 
     def slow(*arguments: Any) -> Any:
@@ -222,10 +222,10 @@ def test_time_that_was_spent_before_an_interruption_counts(
 
     run._evaluate = slow  # type: ignore[method-assign]
     for progress in run:
-        if progress.step == 10:
+        if progress.step == 5:
             break
     state = run.state_dict()
     clock.now += 10_000  # nobody paints
-    resumed = start(vgg, content, style, **LONG, deadline_seconds=20)
+    resumed = start(vgg, content, style, **LONG, deadline_seconds=10)
     resumed.load_state_dict(state)
-    assert len(run_by(clock, resumed)) == 10
+    assert len(run_by(clock, resumed)) == 5
