@@ -53,7 +53,8 @@ def measure(console: Console) -> None:
     table = Table("", "predicted s", "measured s", "", "predicted MB", "measured MB", "")
     for index, (name, _, _) in enumerate(CASES):
         command = [sys.executable, "-m", "bench.estimate", str(index)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        with console.status(name):
+            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         table.add_row(
             name,
             f"{found['predicted_seconds']:.2f}",

@@ -72,7 +72,8 @@ def decoded(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Iterator[Image
                 yield image
     except UnidentifiedImageError:
         raise UnsupportedMedia(
-            f"not an image of a known kind: expected one of {', '.join(READABLE_FORMATS)}"
+            f"not an image of a kind that is read here: expected one of"
+            f" {', '.join(READABLE_FORMATS)}, gray, RGB or CMYK of 8 or 16 bits"
         ) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise InvalidImage("the image claims more pixels than are taken here") from None

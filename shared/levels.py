@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from shared.errors import InvalidInput
 from shared.network import smallest_side
-from shared.parameters import Parameters
+from shared.parameters import MAX_STEPS_OF_ALL_LEVELS, Parameters
 
 Shape = tuple[int, int]  # height and width, px
 
@@ -36,7 +36,8 @@ def plan_levels(
     would be too small for the network are left out.
 
     Raises:
-        InvalidInput: an image is too small, or too narrow, even at the full size.
+        InvalidInput: an image is too small, or too narrow, even at the full size; or there are
+            more steps than anybody should wait for.
     """
     layers = {**parameters.content_layer_weights, **parameters.style_layer_weights}
     needed = smallest_side(layers)
@@ -49,7 +50,8 @@ def plan_levels(
         if min(height, width) < needed:
             raise InvalidInput(
                 f"{name} would be {width} x {height} px at size {parameters.size}: the layers that"
-                f" are asked for need {needed} px a side; take a larger size or a wider picture"
+                f" are asked for need {needed} px a side; take a larger size, a wider picture, a"
+                " larger style_scale for a style, or layers that are less deep"
             )
     large_enough = [
         level
@@ -59,6 +61,11 @@ def plan_levels(
     if parameters.pyramid is None or parameters.pyramid.steps is None:
         large_enough = large_enough[-parameters.steps :]
     steps = share_steps(parameters, len(large_enough))
+    if sum(steps) > MAX_STEPS_OF_ALL_LEVELS:
+        raise InvalidInput(
+            f"pyramid.steps are {sum(steps)} in all, over {len(steps)} levels: at most"
+            f" {MAX_STEPS_OF_ALL_LEVELS} are done"
+        )
     return [replace(level, steps=share) for level, share in zip(large_enough, steps, strict=True)]
 
 

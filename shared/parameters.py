@@ -17,10 +17,16 @@ from shared.presets import PRESETS, PresetName
 MIN_SIZE_PX = 32
 MAX_SIZE_PX = 4096
 MAX_STEPS = 10_000
+MAX_STEPS_OF_ALL_LEVELS = 20_000
 MAX_ASPECT_RATIO = 32.0
 
-# The default learning rate is for L-BFGS; Adam's steps are of another kind.
+# The default learning rate is for L-BFGS; Adam's steps are of another kind. In pixels of [0, 1].
 ADAM_LEARNING_RATE = 0.03
+# How much of a pixel's range from 0 to 1 is one unit of a space (0.226: the mean of ImageNet's
+# deviations).
+UNITS = {"pixels": 1.0, "normalized": 0.226, "bytes": 1 / 255}
+# What a learning rate is good for.
+_RATED = ("optimizer", "space")
 # What `quality` multiplies the steps of a preset with.
 EFFORT = {"draft": 0.4, "normal": 1.0, "high": 2.5}
 
@@ -75,7 +81,7 @@ class Pyramid(_Strict):
 
 
 class StepDecay(_Strict):
-    """Multiplies the learning rate by `factor` after every `every` steps (StepLR)."""
+    """Multiplies the learning rate by `factor` after every `every` steps of the run (StepLR)."""
 
     factor: float = Field(0.8, gt=0, le=1, description="What the learning rate is multiplied by.")
     every: int = Field(50, ge=1, le=MAX_STEPS, description="Steps between two multiplications.")
@@ -227,8 +233,8 @@ class Parameters(_Strict):
         1.0,
         gt=0,
         le=100,
-        description="Length of a step: for L-BFGS a share of the step that it proposes, for Adam"
-        f" ({ADAM_LEARNING_RATE} when not set) in units of `space`.",
+        description="Length of a step: for L-BFGS a share of the step that it proposes, for Adam in"
+        f" units of `space` ({ADAM_LEARNING_RATE} of a pixel's range when not set).",
     )
     lr_decay: StepDecay | None = Field(None, description="Smaller steps as the run goes on.")
     betas: tuple[
@@ -248,7 +254,7 @@ class Parameters(_Strict):
         gt=0,
         le=1000,
         description="L-BFGS without line search: longest step, as the mean change of a value in"
-        " units of `space`; null for no bound.",
+        " pixels of [0, 1]; null for no bound.",
     )
     space: Literal["pixels", "normalized", "bytes"] = Field(
         "pixels",
@@ -292,6 +298,11 @@ class Parameters(_Strict):
     output: Output = Field(Output(), description="Encoding of the result.")
 
     @property
+    def style_size(self) -> int:
+        """Long side of the style images at the full size, px."""
+        return round(self.size * self.style_scale)
+
+    @property
     def content_layer_weights(self) -> dict[str, float]:
         """The layers whose content counts, each with its weight in the total."""
         return _positive(self.content_layers, self.content_weight)
@@ -319,15 +330,19 @@ class Parameters(_Strict):
         name = values.get("preset", "default")
         preset = PRESETS.get(name) if isinstance(name, str) else None
         inherited = dict(preset.values) if preset is not None else {}
-        if values.get("optimizer", inherited.get("optimizer")) != inherited.get("optimizer"):
-            inherited.pop("learning_rate", None)  # it suits the preset's own optimiser only
+        for key in _RATED:
+            own = inherited.get(key, cls.model_fields[key].default)
+            if values.get(key, own) != own:
+                inherited.pop("learning_rate", None)  # it suits the preset's own choice only
         _scale_steps(inherited, values)
         for key in ("noise", "pyramid", "output"):
             if isinstance(inherited.get(key), dict) and isinstance(values.get(key), dict):
                 values = {**values, key: {**inherited[key], **values[key]}}
         values = {**inherited, **values}
         if values.get("optimizer") == "adam":
-            values = {"learning_rate": ADAM_LEARNING_RATE, **values}
+            space = values.get("space", "pixels")
+            unit = UNITS.get(space, 1.0) if isinstance(space, str) else 1.0
+            values = {"learning_rate": ADAM_LEARNING_RATE / unit, **values}
         return values
 
     @field_validator("betas", mode="before")

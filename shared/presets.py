@@ -2,7 +2,8 @@
 
 Each reproduces the loop of its source. Those whose source computes on torchvision's weights ask for
 `activations=unit`, since the original weights, our default, have activations that are hundreds of
-times larger.
+times larger. `content-clone` names no weights of its losses: those of neural-style are for the
+original activations.
 """
 
 from collections.abc import Mapping
@@ -148,6 +149,7 @@ PRESETS: dict[str, Preset] = {
         source="crowsonkb/style-transfer-pytorch, defaults.",
         values={
             **_CLASSICAL,
+            "steps": 3000,  # those of the levels below, at the default size
             "content_weight": 0.015,
             "style_weight": 1.0,
             "tv_weight": 2.0,

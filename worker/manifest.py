@@ -14,12 +14,13 @@ from typing import Self
 import PIL
 import pyvips
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.jobs import Inputs, Output, Timestamp
 from shared.jobs import Losses as JobLosses
 from shared.parameters import Parameters
 from worker.engine import Losses, Provenance
+from worker.engine.weights import OXFORD, TORCHVISION
 from worker.pictures import read_metadata
 
 
@@ -37,7 +38,7 @@ class Recipe(BaseModel):
     pillow_version: str  # decodes the pictures
     libvips_version: str  # encodes the result
     device: str  # its kind: cpu or cuda
-    threads: int | None  # of a CPU, where they decide the order of sums
+    threads: int | None = Field(ge=1, le=1024)  # of a CPU, where they decide the order of sums
     precision: str
     weights: str
     weights_sha256: str
@@ -143,6 +144,11 @@ class Precedent:
 
     recipe: Recipe
     sha256: str
+
+    @property
+    def weights(self) -> str:
+        """What to give to `load_weights`: weights from a file have to be named again."""
+        return self.recipe.weights if self.recipe.weights in (OXFORD, TORCHVISION) else OXFORD
 
     @classmethod
     def read(cls, data: bytes) -> Self:

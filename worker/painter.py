@@ -71,18 +71,18 @@ def paint(
     def read(digest: str) -> bytes:
         return node.storage.get(input_key(digest))
 
-    limits = node.settings.image_limits
+    limits, params = node.settings.image_limits, record.params
     inputs = record.inputs
     content = None
-    if inputs.content is not None and record.params.uses_content:
-        content = read_picture(read(inputs.content), limits)
+    if inputs.content is not None and params.uses_content:
+        content = read_picture(read(inputs.content), limits, params.size)
     run = Stylization(
         node.network,
         content.pixels if content else None,
-        [read_picture(read(style), limits).pixels for style in inputs.styles],
-        record.params,
-        masks=[read_mask(read(mask), limits) for mask in inputs.masks],
-        init=read_picture(read(inputs.init), limits).pixels if inputs.init else None,
+        [read_picture(read(style), limits, params.style_size).pixels for style in inputs.styles],
+        params,
+        masks=[read_mask(read(mask), limits, params.size) for mask in inputs.masks],
+        init=read_picture(read(inputs.init), limits, params.size).pixels if inputs.init else None,
     )
     reporter = Reporter(record.id, run, node.storage, node.settings, publish)
     started = time.monotonic()

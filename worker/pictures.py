@@ -29,6 +29,7 @@ from torch import Tensor
 
 from shared.errors import InvalidImage
 from shared.images import DEFAULT_LIMITS, READABLE_FORMATS, ImageLimits, decoded, upright
+from shared.levels import scaled_shape
 from shared.parameters import Output
 from worker.engine.pyramid import resize
 
@@ -83,8 +84,13 @@ class Picture:
     alpha: Tensor | None
 
 
-def read_picture(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:
+def read_picture(
+    data: bytes, limits: ImageLimits = DEFAULT_LIMITS, size: int | None = None
+) -> Picture:
     """Decode `data`, upright and in sRGB, with all bits that it has.
+
+    Made smaller where its long side exceeds twice the `size` at which it will be looked at: a
+    photograph of 50 megapixels takes 600 MB as floats, and a job may have many.
 
     Transparent pixels lie on white, as a page would show them: what colours a file keeps under
     full transparency is chance, often black, and the painting would take it for a picture.
@@ -95,19 +101,23 @@ def read_picture(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Picture:
     """
     colors, alpha = _read(data, limits)
     if alpha is None or bool((alpha == 1).all()):
-        return Picture(colors, None)
-    return Picture(colors * alpha + (1 - alpha), alpha)
+        return Picture(_at_most(colors, size), None)
+    on_white = colors * alpha + (1 - alpha)
+    return Picture(_at_most(on_white, size), _at_most(alpha.unsqueeze(0), size).squeeze(0))
 
 
-def read_mask(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Tensor:
+def read_mask(data: bytes, limits: ImageLimits = DEFAULT_LIMITS, size: int | None = None) -> Tensor:
     """The lightness of a picture, times its alpha if it has one: (H, W) float32 in [0, 1].
+
+    Made smaller as by `read_picture`.
 
     Raises:
         UnsupportedMedia, InvalidImage: as `read_picture`.
     """
     colors, alpha = _read(data, limits)
     lightness = torch.einsum("c,chw->hw", torch.tensor(LUMA), colors).clamp_(0, 1)
-    return lightness if alpha is None else lightness * alpha
+    covered = lightness if alpha is None else lightness * alpha
+    return _at_most(covered.unsqueeze(0), size).squeeze(0)
 
 
 def encode_picture(
@@ -167,7 +177,21 @@ def _read(data: bytes, limits: ImageLimits) -> tuple[Tensor, Tensor | None]:
         if source.hasalpha():
             alpha = _channels(source[source.bands - 1])[0]
             source = source[: source.bands - 1]
-        return _to_srgb(source, profile), alpha
+        colors, space = _colors(source, profile)
+    # Outside the block, which would take PyTorch's lack of memory for a corrupt picture.
+    return _to_srgb(colors, space), alpha
+
+
+def _at_most(image: Tensor, size: int | None) -> Tensor:
+    """(C, H, W), made smaller if its long side exceeds twice the `size`.
+
+    To exactly twice what it will be there, so that its shape at that size stays the same.
+    """
+    shape = (image.shape[1], image.shape[2])
+    if size is None or max(shape) <= 2 * size:
+        return image
+    height, width = scaled_shape(shape, size)
+    return resize(image, (2 * height, 2 * width))
 
 
 def _is_deep(image: Image.Image, data: bytes) -> bool:
@@ -204,14 +228,20 @@ def _shallow(image: Image.Image) -> pyvips.Image:
     return pyvips.Image.new_from_array(np.asarray(image), interpretation=interpretation)
 
 
-def _to_srgb(image: pyvips.Image, profile: bytes | None) -> Tensor:
-    """Gray, RGB or CMYK, in the colours of `profile`, as (3, H, W) sRGB."""
+def _colors(image: pyvips.Image, profile: bytes | None) -> tuple[Tensor, str]:
+    """The channels of gray, RGB or CMYK, (C, H, W), and what they are: `lab`, `cmyk` or `srgb`."""
     # The profile that is attached here moves no colour; skipping it keeps values to the bit.
     if profile and profile != pyvips.Image.profile_load("srgb"):
         with contextlib.suppress(pyvips.Error):  # corrupt, or for another kind of pixels
-            return _lab_to_srgb(_through_profile(image, profile))
-    channels = _channels(image)
-    if image.interpretation == "cmyk":  # without a profile, as browsers do
+            return _through_profile(image, profile), "lab"
+    return _channels(image), "cmyk" if image.interpretation == "cmyk" else "srgb"
+
+
+def _to_srgb(channels: Tensor, space: str) -> Tensor:
+    """What `_colors` gave, as (3, H, W) sRGB."""
+    if space == "lab":
+        return _lab_to_srgb(channels)
+    if space == "cmyk":  # without a profile, as browsers do
         return (1 - channels[:3]) * (1 - channels[3:])
     return channels.expand(3, -1, -1).contiguous()
 

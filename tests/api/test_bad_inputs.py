@@ -227,6 +227,27 @@ def test_an_image_that_cannot_be_used(
     assert traces.all() == before
 
 
+def test_images_too_narrow_for_the_network_are_refused_before_a_worker_sees_them(
+    api: FlaskClient, traces: Traces
+) -> None:
+    before = traces.all()
+    narrow = picture(size=(640, 24))
+    for field, size in (("content", 64), ("style", 100)):
+        answer = post(api, params=json.dumps({"size": size}), **{field: narrow})
+        problem = assert_refused(answer, 422, "invalid_input")
+        assert "larger size" in problem.detail
+    assert traces.all() == before
+    ignored = {"preset": "reconstruction", "size": 64}
+    assert post(api, params=json.dumps(ignored), style=narrow).status_code == 202
+
+
+def test_steps_beyond_all_patience_are_refused(api: FlaskClient, traces: Traces) -> None:
+    before = traces.all()
+    params = {"size": 2048, "pyramid": {"factor": 1.1, "steps": [10_000]}}
+    assert_refused(post(api, params=json.dumps(params)), 422, "invalid_input")
+    assert traces.all() == before
+
+
 def test_an_image_that_is_not_used_is_checked_all_the_same(
     api: FlaskClient, traces: Traces
 ) -> None:

@@ -453,7 +453,7 @@ def test_every_parameter_is_explained_in_the_width_of_the_terminal() -> None:
         "output.format png | jpeg | webp | tiff; default: png",
         "max_step number above 0 and at most 1000, or null; default: 0.01",
         "betas list of 2 numbers at least 0 and below 1; default: [0.9, 0.99]",
-        'content_layers {layer: number 0 to 1e12}; default: {"relu4_2": 1}',
+        'content_layers {layer: number 0 to 1e12}; default: {"relu4_2": 1, "relu5_2": 1}',
         "lr_decay the parts below, or null; default: null",
         "Takes: STYLES... init=noise content_weight=0",
     ):

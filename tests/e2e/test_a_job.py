@@ -199,15 +199,16 @@ def test_a_finished_job_cannot_be_canceled(impasto: Impasto, picture_file: MakeP
 def test_a_job_that_cannot_be_painted_fails_with_its_reason(
     impasto: Impasto, picture_file: MakePicture
 ) -> None:
-    narrow = impasto.submit(picture_file("narrow", 640, 20), [picture_file("style")], size=64)
+    overflowing = {"style_weight": 1e12, "style_layers": {"relu1_1": 1e12}, "gram_divisor": "none"}
+    job = submit(impasto, picture_file, preset="neural-style", **overflowing, **SMALL)
 
     with pytest.raises(JobFailed) as failure:
-        impasto.wait(narrow.id)
+        impasto.wait(job.id)
 
     error = failure.value.job.error
     assert error is not None
-    assert error.code == "invalid_input"
-    assert "content image" in error.message
+    assert error.code == "diverged"
+    assert "smaller weights" in error.message
 
 
 def test_several_styles_are_blended_by_their_weights(

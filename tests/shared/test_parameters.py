@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared.parameters import CONV_NAMES, MAX_SIZE_PX, MAX_STEPS, Parameters, field_names
-from shared.presets import PRESETS
+from shared.presets import PRESETS, PresetName
 from tests.shared.strategies import json_values, patient
 
 NUMBERS = {
@@ -38,9 +38,62 @@ def test_a_preset_gives_its_values_and_an_override_wins(name: str) -> None:
     changed = Parameters.model_validate({"preset": name, "steps": 77})
 
     assert plain.preset == name
+    dumped = plain.model_dump()
     for field, value in PRESETS[name].values.items():
-        assert getattr(plain, field) == value
-    assert changed == plain.model_copy(update={"steps": 77})
+        if isinstance(value, dict) and isinstance(dumped[field], dict):
+            assert value.items() <= dumped[field].items(), field
+        else:
+            assert dumped[field] == value, field
+    assert changed.steps == 77
+    assert {**changed.model_dump(), "steps": plain.steps, "pyramid": None} == {
+        **dumped,
+        "pyramid": None,
+    }
+
+
+def test_steps_that_are_asked_for_go_before_those_that_a_preset_has_for_each_level() -> None:
+    plain = Parameters(preset="wasserstein")
+    changed = Parameters(preset="wasserstein", steps=100)
+    assert plain.pyramid is not None
+    assert changed.pyramid is not None
+    assert plain.pyramid.steps == [1000, 500]
+    assert (changed.steps, changed.pyramid.steps) == (100, None)
+    assert changed.pyramid.factor == plain.pyramid.factor
+
+
+@pytest.mark.parametrize(
+    ("name", "quality", "steps", "level_steps"),
+    [
+        ("default", "draft", 60, None),
+        ("default", "high", 375, None),
+        ("neural-style", "high", 2500, None),
+        ("wasserstein", "draft", 1200, [400, 200]),
+    ],
+)
+def test_quality_scales_the_steps_of_a_preset(
+    name: PresetName, quality: str, steps: int, level_steps: list[int] | None
+) -> None:
+    chosen = Parameters.model_validate({"preset": name, "quality": quality})
+    assert chosen.steps == steps
+    assert (chosen.pyramid.steps if chosen.pyramid else None) == level_steps
+    assert Parameters.model_validate(chosen.model_dump(mode="json")) == chosen
+    asked = Parameters.model_validate({"preset": name, "quality": quality, "steps": 9})
+    assert asked.steps == 9
+
+
+def test_part_of_a_nested_value_takes_the_rest_from_the_preset() -> None:
+    chosen = Parameters.model_validate({"preset": "wasserstein", "pyramid": {"min_size": 64}})
+    assert chosen.pyramid is not None
+    assert (chosen.pyramid.min_size, chosen.pyramid.steps) == (64, [1000, 500])
+
+
+def test_steps_of_another_optimiser_or_in_other_units_are_of_another_length() -> None:
+    pixels = Parameters(optimizer="adam").learning_rate
+    assert Parameters(optimizer="adam", space="bytes").learning_rate == pytest.approx(255 * pixels)
+    assert Parameters(preset="d2l").learning_rate == 0.3
+    assert Parameters(preset="wasserstein", space="pixels").learning_rate == 0.02
+    assert Parameters(preset="d2l", space="pixels").learning_rate == pixels
+    assert Parameters(preset="d2l", optimizer="lbfgs").learning_rate == 1.0
 
 
 def test_what_a_preset_does_not_name_stays_at_the_default() -> None:
@@ -85,7 +138,7 @@ def test_what_is_dumped_validates_to_itself(name: str, values: dict[str, Any]) -
         ({"content_weight": -0.1}, "content_weight"),
         ({"style_weight": 1.1e12}, "style_weight"),
         ({"learning_rate": 0.0}, "learning_rate"),
-        ({"learning_rate": 10.1}, "learning_rate"),
+        ({"learning_rate": 100.1}, "learning_rate"),
         ({"betas": [0.9, 1.0]}, "betas.1"),
         ({"betas": [-0.1, 0.9]}, "betas.0"),
         ({"betas": [0.9]}, "betas.1"),

@@ -170,7 +170,7 @@ def test_a_file_that_is_no_picture_is_refused_in_a_sentence(
     visitor.choose(text, painting)
     expect(page.locator("#content .unseen")).to_be_visible()
     page.get_by_role("button", name="Paint", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("not an image of a known kind")
+    expect(page.get_by_role("alert")).to_contain_text("not an image of a kind that is read here")
     assert [complaint for complaint in watch.complaints if "415" not in complaint] == []
     watch.complaints.clear()
 

@@ -36,7 +36,12 @@ from tests.worker.files import (
     gray_profile,
     rgb_profile,
 )
-from worker.pictures import encode_picture, read_mask, read_metadata, read_picture
+from worker.pictures import (
+    encode_picture,
+    read_mask,
+    read_metadata,
+    read_picture,
+)
 
 BLUE = (0, 0, 255)
 # Red above, blue below, twice as wide as high.
@@ -73,6 +78,21 @@ def profile_chunk(profile: bytes) -> bytes:
 
 
 # Reading: kinds of files
+
+
+def test_a_picture_much_larger_than_it_is_needed_is_read_smaller() -> None:
+    ramp = np.tile(np.linspace(0, 255, 900).astype(np.uint8), (301, 1))
+    file = encoded(Image.fromarray(ramp), "PNG")
+    whole, small = read_picture(file), read_picture(file, size=64)
+    assert whole.pixels.shape == (3, 301, 900)
+    assert small.pixels.shape == (3, 2 * round(301 * 64 / 900), 128)
+    assert (small.pixels[0, 20, 60:68].mean() - 0.5).abs() < 0.01
+    assert read_picture(file, size=450).pixels.equal(whole.pixels)
+    assert read_mask(file, size=64).shape == (42, 128)
+    cut_out = encoded(Image.fromarray(np.dstack([ramp] * 4)), "PNG")
+    alpha = read_picture(cut_out, size=64).alpha
+    assert alpha is not None
+    assert alpha.shape == (42, 128)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF"])

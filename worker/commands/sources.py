@@ -11,6 +11,7 @@ from torch import Tensor
 from client.files import Images
 from client.terminal import Failure
 from shared.errors import ImpastoError
+from shared.images import DEFAULT_LIMITS, ImageLimits
 from shared.jobs import Inputs
 from shared.parameters import Parameters
 from worker.engine import VGG19, Stylization
@@ -30,8 +31,8 @@ class Sources:
     digests: Inputs
 
     @classmethod
-    def read(cls, images: Images) -> Self:
-        """Read all files.
+    def read(cls, images: Images, parameters: Parameters) -> Self:
+        """Read all files, as large as `parameters` need them.
 
         Raises:
             Failure: a file is not a picture; the message names it.
@@ -39,18 +40,20 @@ class Sources:
         """
         hashes: dict[Path, str] = {}
 
-        def decode(path: Path, decoder: Callable[[bytes], T]) -> T:
+        def decode(path: Path, decoder: Callable[[bytes, ImageLimits, int], T], size: int) -> T:
             data = path.read_bytes()
             hashes[path] = hashlib.sha256(data).hexdigest()
             try:
-                return decoder(data)
+                return decoder(data, DEFAULT_LIMITS, size)
             except ImpastoError as error:
                 raise Failure(f"{path}: {error}") from None
 
-        content = decode(images.content, read_picture) if images.content else None
-        styles = [decode(path, read_picture).pixels for path in images.styles]
-        masks = [decode(path, read_mask) for path in images.masks]
-        init = decode(images.init, read_picture).pixels if images.init else None
+        content = decode(images.content, read_picture, parameters.size) if images.content else None
+        styles = [
+            decode(path, read_picture, parameters.style_size).pixels for path in images.styles
+        ]
+        masks = [decode(path, read_mask, parameters.size) for path in images.masks]
+        init = decode(images.init, read_picture, parameters.size).pixels if images.init else None
         digests = Inputs(
             content=hashes[images.content] if images.content else None,
             styles=[hashes[path] for path in images.styles],

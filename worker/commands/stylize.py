@@ -35,6 +35,7 @@ from worker.engine import (
     measure_speed,
 )
 from worker.engine.memory import is_out_of_memory
+from worker.engine.weights import OXFORD
 from worker.manifest import ManifestLosses, Precedent, Recipe
 from worker.pace import Interval, Pace
 
@@ -44,7 +45,7 @@ BAR_INTERVAL_SECONDS = 0.2
 
 @click.command()
 @image_arguments
-@click.option("-o", "--output", type=NewFile(), required=True, help="PNG, JPEG, WebP or TIFF file.")
+@click.option("-o", "--output", type=NewFile(), help="PNG, JPEG, WebP or TIFF file.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Named set of parameters.")
 @click.option(
     "--set",
@@ -65,9 +66,8 @@ BAR_INTERVAL_SECONDS = 0.2
 @click.option("--precision", type=choice("precision"), help="Arithmetic of the network.")
 @click.option(
     "--weights",
-    default="oxford-q8",
     envvar="IMPASTO_WEIGHTS",
-    show_default=True,
+    show_default="oxford-q8, or those of --manifest",
     help="VGG-19 weights: oxford-q8, torchvision, or a .pth or .safetensors file.",
 )
 @click.option(
@@ -104,9 +104,9 @@ def stylize(
     files: tuple[Path, ...],
     masks: tuple[Path, ...],
     init_image: Path | None,
-    output: Path,
+    output: Path | None,
     settings: tuple[str, ...],
-    weights: str,
+    weights: str | None,
     device: str,
     manifest: Path | None,
     save_manifest: Path | None,
@@ -126,6 +126,8 @@ def stylize(
     The picture carries its own parameters: `--manifest PICTURE` paints it again. Exit codes: 0
     done, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    if output is None and not only_estimate:
+        raise click.UsageError("name the file to write with -o")
     _check_distinct(
         outputs=(output, save_manifest, csv, plot_to, animate),
         inputs=(*files, *masks, init_image),
@@ -146,14 +148,15 @@ def stylize(
 
     try:
         with _failures():
-            sources = Sources.read(images)
+            sources = Sources.read(images, parameters)
             if precedent is not None:
                 check_inputs(images, sources.digests, precedent.recipe.inputs)
                 if precedent.recipe.threads is not None:
                     torch.set_num_threads(precedent.recipe.threads)
+            weights = weights or (OXFORD if precedent is None else precedent.weights)
             vgg = VGG19(load_weights(weights), device)
             run = sources.stylization(vgg, parameters)
-            if only_estimate:
+            if output is None or only_estimate:
                 expected = estimate(run, measure_speed(vgg))
                 click.echo(expected.model_dump_json() if as_json else in_words(expected))
                 return

@@ -49,6 +49,6 @@ class Diverged(EngineError):
 
 
 class OutOfMemory(EngineError):
-    """The picture is too large for the device, even with less memory. The message says what fits."""
+    """The picture is too large for the device. The message says which size would fit."""
 
     code = "out_of_memory"

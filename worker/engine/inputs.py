@@ -56,8 +56,10 @@ class Inputs:
             raise InvalidInput("; ".join(fault.detail for fault in found))
         if content is not None:
             _check("content image", content, "(3, H, W)", content.shape[:1] == (3,))
+            _check_range("content image", content)
         for number, style in enumerate(styles, start=1):
             _check(f"style {number} image", style, "(3, H, W)", style.shape[:1] == (3,))
+            _check_range(f"style {number} image", style)
         for number, mask in enumerate(masks, start=1):
             _check(f"mask {number}", mask, "(H, W)", mask.ndim == 2)
         if init is not None:
@@ -130,6 +132,11 @@ class Inputs:
             painted = color.with_luma(content, painted)
         return painted
 
+    def judged(self, painted: Tensor) -> Tensor:
+        """What of `painted`, pixels of (3, H, W), is delivered: its lightness where the colours are
+        those of the content."""
+        return color.gray(painted) if self.parameters.color == "luminance" else painted
+
     def _content_at(self, level: Level, device: torch.device) -> Tensor | None:
         if self.content is None:
             return None
@@ -156,3 +163,12 @@ def _check(name: str, image: Tensor, expected: str, right: bool) -> None:
         )
     if not image.isfinite().all():
         raise InvalidInput(f"the {name} has values that are not numbers")
+
+
+def _check_range(name: str, image: Tensor) -> None:
+    """Raise InvalidInput if `image` is one of 0 to 255; a little beyond 1 is nobody's mistake."""
+    greatest = image.max().item()
+    if greatest > 2:
+        raise InvalidInput(
+            f"the {name} has values up to {greatest:g}: expected [0, 1], divide 0 to 255 by 255"
+        )

@@ -20,11 +20,18 @@ CLEARLY = 1.25
 SIZE_STEP_PX = 32
 
 
+# What PyTorch's RuntimeError says of it: on a CPU, and where a library of CUDA wanted memory.
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the machine, had too little memory."""
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "can't allocate memory" in str(error)  # PyTorch's RuntimeError on a CPU
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        text in str(error) for text in OUT_OF_MEMORY
     )
 
 

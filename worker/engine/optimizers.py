@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from shared.parameters import Parameters, StepDecay
+from shared.parameters import UNITS, Parameters, StepDecay
 from worker.engine.line_search import strong_wolfe
 
 State = dict[str, Any]
@@ -38,18 +38,20 @@ class Optimizer(Protocol):
         """Continue from a `state_dict`."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class LearningRate:
     """A learning rate that `decay` lowers as the steps go on; None leaves it as it is."""
 
     initial: float
     decay: StepDecay | None = None
+    steps: int = 0  # that the run has made, with this optimiser and those before it
 
-    def after(self, steps: int) -> float:
-        """The learning rate of the step that follows `steps` others."""
-        if self.decay is None:
-            return self.initial
-        return self.initial * self.decay.factor ** (steps // self.decay.every)
+    def next(self) -> float:
+        """The learning rate of the next step."""
+        decay = self.decay
+        factor = 1.0 if decay is None else decay.factor ** (self.steps // decay.every)
+        self.steps += 1
+        return self.initial * factor
 
 
 class Adam:
@@ -76,7 +78,7 @@ class Adam:
         """x ← x - lr m̂ / (√v̂ + ε)."""
         _, gradient = evaluate(variable)
         beta1, beta2 = self.betas
-        rate = self.learning_rate.after(self.steps)
+        rate = self.learning_rate.next()
         self.steps += 1
         self.first.lerp_(gradient, 1 - beta1)
         self.second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
@@ -97,10 +99,16 @@ class Adam:
 
     def state_dict(self) -> State:
         """Both moments and the number of steps."""
-        return {"steps": self.steps, "first": self.first.clone(), "second": self.second.clone()}
+        return {
+            "run_steps": self.learning_rate.steps,
+            "steps": self.steps,
+            "first": self.first.clone(),
+            "second": self.second.clone(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`."""
+        self.learning_rate.steps = int(state["run_steps"])
         self.steps = int(state["steps"])
         self.first.copy_(state["first"])
         self.second.copy_(state["second"])
@@ -141,7 +149,6 @@ class LBFGS:
         self.max_step = max_step
         self.line_search = line_search
         self.bounds = bounds
-        self.steps = 0
         self.pairs = 0  # that have been begun; the last `history_size` are there
         # (slot, s or y, pixel). Until y is known, the slot of the last step holds its gradient.
         self.history = variable.new_zeros(history_size, 2, variable.numel())
@@ -157,8 +164,7 @@ class LBFGS:
         change = self._direction(g) if self.pairs else self._first_direction(loss, g)
         s, y = self.history[self.pairs % self.history_size]
         y.copy_(g)
-        change *= self.learning_rate.after(self.steps)
-        self.steps += 1
+        change *= self.learning_rate.next()
         if self.line_search:
             length = _search(variable, evaluate, change, loss, y)
             if length == 0:
@@ -236,7 +242,7 @@ class LBFGS:
         """The used part of the history and its products."""
         used = min(self.pairs, self.history_size)
         return {
-            "steps": self.steps,
+            "run_steps": self.learning_rate.steps,
             "pairs": self.pairs,
             "history": self.history[:used].clone(),
             "sy": self.sy.clone(),
@@ -246,7 +252,7 @@ class LBFGS:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`."""
-        self.steps = int(state["steps"])
+        self.learning_rate.steps = int(state["run_steps"])
         self.pairs = int(state["pairs"])
         self.history[: len(state["history"])] = state["history"]
         self.sy.copy_(state["sy"])
@@ -261,13 +267,15 @@ def build_optimizer(
     steps: int,
     bounds: Bounds | None,
     caution: float = 1.0,
+    done: int = 0,
 ) -> Optimizer:
     """The optimiser that `parameters` ask for, for at most `steps` steps.
 
     `bounds` are kept at every step; None is for a variable that may leave them. `caution`, in
-    (0, 1], makes every step shorter: for a run that goes on after it diverged.
+    (0, 1], makes every step shorter: for a run that goes on after it diverged. `done` steps were
+    made before, and count for the decay of the learning rate.
     """
-    learning_rate = LearningRate(parameters.learning_rate * caution, parameters.lr_decay)
+    learning_rate = LearningRate(parameters.learning_rate * caution, parameters.lr_decay, done)
     if parameters.optimizer == "adam":
         return Adam(variable, learning_rate=learning_rate, betas=parameters.betas, bounds=bounds)
     max_step = parameters.max_step
@@ -275,7 +283,7 @@ def build_optimizer(
         variable,
         learning_rate=learning_rate,
         history_size=min(parameters.history_size, steps),
-        max_step=None if max_step is None else max_step * caution,
+        max_step=None if max_step is None else max_step * caution / UNITS[parameters.space],
         line_search=parameters.line_search == "strong-wolfe",
         bounds=bounds,
     )

@@ -212,7 +212,9 @@ class Stylization:
         """
         stage = self._stage
         values = 2**self.parameters.output.bit_depth - 1
-        picture = self._painted().clamp(0, 1).mul_(values).round_().div_(values)
+        picture = (
+            self._inputs.judged(self._painted()).clamp(0, 1).mul_(values).round_().div_(values)
+        )
         objective = stage.objective if precision == self._run_precision else None
         # There is no way back: to compute again costs nothing, and saves memory
         objective = objective or self._objective(stage.index, precision, recompute=True)
@@ -267,6 +269,7 @@ class Stylization:
             "optimizer": stage.optimizer.state_dict(),
             "plateau": stage.plateau.last if stage.plateau else None,
             "recoveries": self._recoveries,
+            "weights_sha256": self._vgg.sha256,
             "elapsed_seconds": self._deadline.elapsed_seconds if self._deadline else 0.0,
             "rng": self._generator.get_state(),
         }
@@ -279,6 +282,8 @@ class Stylization:
         """
         if state["parameters"] != self.parameters.model_dump(mode="json"):
             raise StateError("the saved state is that of a run with other parameters")
+        if state["weights_sha256"] != self._vgg.sha256:
+            raise StateError("the saved state is that of a run with other weights")
         variable = state["progress"]["variable"]
         level = self.levels[state["level"]]
         if variable.shape != (3, level.height, level.width):
@@ -370,7 +375,7 @@ class Stylization:
             )
         self._recoveries += 1
         good = stage.good
-        self._stage = stage = self._open_stage(stage.index, good["variable"])
+        self._stage = stage = self._open_stage(stage.index, good["variable"], good["steps"])
         stage.load_progress_dict(good)
         stage.good = good
         return stage
@@ -402,7 +407,8 @@ class Stylization:
         self._stage = after
         return after
 
-    def _open_stage(self, index: int, start: Tensor) -> _Stage:
+    def _open_stage(self, index: int, start: Tensor, steps: int = 0) -> _Stage:
+        """The level of this index, from `start`, a variable; `steps` of it are done."""
         variable = start.to(self._vgg.device, copy=True, memory_format=torch.contiguous_format)
         rule = self.parameters.plateau
         stage = _Stage(
@@ -414,6 +420,7 @@ class Stylization:
                 steps=self.levels[index].steps,
                 bounds=self._space.bounds if self.parameters.clamp else None,
                 caution=CAUTION**self._recoveries,
+                done=sum(self._level_steps[:index]) + steps,
             ),
             average=Average(variable, self.parameters.average),
             plateau=PlateauWatch(rule) if rule else None,

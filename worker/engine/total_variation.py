@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -23,7 +22,9 @@ def mean_of_squares(picture: Tensor) -> Tensor:
     Beyond the border the picture goes on as it ends. The diagonal neighbours count a quarter.
     crowsonkb/style-transfer-pytorch.
     """
-    p = F.pad(picture.unsqueeze(0), (1, 1, 1, 1), mode="replicate").squeeze(0)
+    # Not F.pad: its way back adds in any order on a GPU, and would not give the same bits twice.
+    p = torch.cat((picture[:, :1], picture, picture[:, -1:]), dim=1)
+    p = torch.cat((p[:, :, :1], p, p[:, :, -1:]), dim=2)
     inner = p[:, 1:-1, 1:-1]
     straight = (p[:, 1:-1, 2:] - inner).square().mean() + (p[:, 2:, 1:-1] - inner).square().mean()
     diagonal = (p[:, 1:, 1:] - p[:, :-1, :-1]).square().mean() + (

@@ -103,6 +103,22 @@ def literal(weights: Weights) -> Literal:
     return features
 
 
+# A recipe of our own, so that nothing here depends on how the default preset is tuned.
+PLAIN: dict[str, Any] = {
+    "content_weight": 1.0,
+    "style_weight": 4.0,
+    "content_layers": {"relu4_2": 1.0},
+    "style_layers": {f"relu{block}_1": 1.0 for block in range(1, 6)},
+    "style_loss": "gram",
+    "gram_divisor": "chw",
+    "relative": True,
+    "pooling": "max",
+    "padding": "zero",
+    "optimizer": "lbfgs",
+    "max_step": 0.01,
+}
+# Shallow layers are quick, and enough of a style and of a photograph.
+SHALLOW: dict[str, float] = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}
 # A run that takes a fraction of a second: two levels, 32 x 24 and 64 x 48 px.
 SMALL: dict[str, Any] = {
     "size": 64,
@@ -112,8 +128,15 @@ SMALL: dict[str, Any] = {
 }
 
 
+def plain(**values: Any) -> Parameters:
+    """`PLAIN`, or the preset that `values` name, with `values`."""
+    return Parameters.model_validate(values if "preset" in values else {**PLAIN, **values})
+
+
 def small(**values: Any) -> Parameters:
-    return Parameters.model_validate({**SMALL, **values})
+    """Of a small run, over shallow layers unless `values` name others or a preset."""
+    shallow = {"content_layers": {"relu3_1": 1.0}, "style_layers": SHALLOW}
+    return plain(**{**SMALL, **({} if "preset" in values else shallow), **values})
 
 
 def start(vgg: VGG19, content: Tensor, style: Tensor, **values: Any) -> Stylization:

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from shared.parameters import Parameters
 from tests.worker.engine.conftest import (
+    SHALLOW,
     Literal,
     cosine,
     paint_content,
     paint_style,
+    plain,
     relative_error,
 )
 from worker.engine import VGG19
@@ -20,7 +22,6 @@ from worker.engine.space import Space
 from worker.engine.vgg import Architecture
 
 BFLOAT16 = torch.bfloat16
-SHALLOW = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0}  # Wasserstein-2 is quick there
 MEAN_BYTES = (123.68, 116.779, 103.939)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -277,7 +278,7 @@ def test_losses_and_gradient_are_those_of_the_formulas(
     recipe: dict[str, Any], vgg: VGG19, literal: Literal, picture: Tensor, targets: Targets
 ) -> None:
     # The literal network has the weights as they are
-    parameters = Parameters.model_validate({**recipe, "activations": "original"})
+    parameters = plain(**{**recipe, "activations": "original"})
     compare(vgg, literal, picture, targets, parameters)
 
 
@@ -285,7 +286,7 @@ def test_losses_and_gradient_are_those_of_the_formulas(
 def test_total_variation_is_that_of_the_formulas_in_every_space(
     recipe: dict[str, Any], vgg: VGG19, literal: Literal, picture: Tensor, targets: Targets
 ) -> None:
-    losses = compare(vgg, literal, picture, targets, Parameters.model_validate(recipe))
+    losses = compare(vgg, literal, picture, targets, plain(**recipe))
     assert 0.1 < losses.tv / losses.total < 0.9
 
 
@@ -293,7 +294,7 @@ def test_total_variation_is_that_of_the_formulas_in_every_space(
 def test_bfloat16_gives_nearly_the_same_losses_and_direction(
     recipe: dict[str, Any], vgg: VGG19, picture: Tensor, targets: Targets
 ) -> None:
-    parameters = Parameters.model_validate(recipe)
+    parameters = plain(**recipe)
     variable = Space.named(parameters.space, vgg.device).from_pixels(picture)
     exact, coarse = (
         build(vgg, targets, parameters, dtype)(variable) for dtype in (torch.float32, BFLOAT16)
@@ -320,7 +321,7 @@ def test_the_wasserstein_loss_and_its_gradient_are_those_of_crowsonkb(
     Features that hardly vary make covariances that are nearly singular; there neither way back is
     exact, and they agree within a percent. See test_losses for others.
     """
-    parameters = Parameters(
+    parameters = plain(
         style_loss="wasserstein", relative=relative, content_weight=0, style_layers=SHALLOW
     )
     compared = regions if masked else targets
@@ -347,7 +348,7 @@ def test_the_wasserstein_loss_and_its_gradient_are_those_of_crowsonkb(
 def test_bfloat16_gives_nearly_the_same_wasserstein_loss_and_direction(
     vgg: VGG19, picture: Tensor, targets: Targets
 ) -> None:
-    parameters = Parameters(style_loss="wasserstein", style_layers=SHALLOW)
+    parameters = plain(style_loss="wasserstein", style_layers=SHALLOW)
     exact, coarse = (
         build(vgg, targets, parameters, dtype)(picture) for dtype in (torch.float32, BFLOAT16)
     )
@@ -365,9 +366,7 @@ def test_losses_and_gradient_of_masked_styles_are_those_of_the_formulas(
     picture: Tensor,
     regions: Targets,
 ) -> None:
-    parameters = Parameters.model_validate(
-        {"gram_divisor": divisor, "relative": relative, "style_weights": [1.0, 3.0]}
-    )
+    parameters = plain(gram_divisor=divisor, relative=relative, style_weights=[1.0, 3.0])
     compare(vgg, literal, picture, regions, parameters)
 
 
@@ -381,7 +380,7 @@ def test_losses_and_gradient_of_mixed_styles_are_those_of_the_formulas(
     style: Tensor,
 ) -> None:
     mixed = targets_of(content, style, paint_style(40, 64, seed=5), like=content)
-    parameters = Parameters.model_validate({"relative": relative, "style_weights": [1.0, 3.0]})
+    parameters = plain(relative=relative, style_weights=[1.0, 3.0])
     compare(vgg, literal, picture, mixed, parameters)
 
 
@@ -403,7 +402,7 @@ def test_the_same_picture_gives_the_identical_gradient_also_when_recomputed(
     picture: Tensor,
     regions: Targets,
 ) -> None:
-    parameters = Parameters.model_validate(recipe)
+    parameters = plain(**recipe)
     values, gradient = build(vgg, regions, parameters, dtype)(picture)
     again = build(vgg, regions, parameters, dtype, recompute=recompute)(picture)
     assert again[0].read() == values.read()
@@ -411,7 +410,7 @@ def test_the_same_picture_gives_the_identical_gradient_also_when_recomputed(
 
 
 def test_the_parts_add_up(vgg: VGG19, picture: Tensor, targets: Targets) -> None:
-    losses = build(vgg, targets, Parameters(tv_weight=0.01)).losses(picture).read()
+    losses = build(vgg, targets, plain(tv_weight=0.01)).losses(picture).read()
     assert losses.total == pytest.approx(losses.content + losses.style + losses.tv)
     assert losses.total == pytest.approx(sum(losses.layers.values()) + losses.tv)
     assert set(losses.layers) == {
@@ -424,14 +423,14 @@ def test_the_parts_add_up(vgg: VGG19, picture: Tensor, targets: Targets) -> None
 def test_values_alone_are_the_same_values(
     recompute: bool, vgg: VGG19, picture: Tensor, targets: Targets
 ) -> None:
-    objective = build(vgg, targets, Parameters(tv_weight=0.1), recompute=recompute)
+    objective = build(vgg, targets, plain(tv_weight=0.1), recompute=recompute)
     assert objective.losses(picture).read() == objective(picture)[0].read()
 
 
 def test_layers_without_weight_are_not_computed(
     vgg: VGG19, picture: Tensor, targets: Targets
 ) -> None:
-    parameters = Parameters(
+    parameters = plain(
         content_weight=0, style_layers={"relu1_1": 1.0, "relu2_1": 0.5, "relu5_1": 0.0}
     )
     objective = build(vgg, targets, parameters)
@@ -443,7 +442,7 @@ def test_two_styles_are_blended_by_their_shares(
     vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor
 ) -> None:
     def style_loss(styles: list[Tensor], shares: list[float] | None) -> float:
-        parameters = Parameters(style_weights=shares, content_weight=0, relative=False)
+        parameters = plain(style_weights=shares, content_weight=0, relative=False)
         targets = targets_of(None, *styles, like=content)
         return build(vgg, targets, parameters).losses(picture).read().style
 
@@ -461,7 +460,7 @@ def test_two_styles_are_blended_by_their_shares(
 def test_one_style_everywhere_is_the_same_with_and_without_a_mask(
     style_loss: str, vgg: VGG19, picture: Tensor, content: Tensor, style: Tensor
 ) -> None:
-    parameters = Parameters.model_validate({"style_loss": style_loss, "style_layers": SHALLOW})
+    parameters = plain(style_loss=style_loss, style_layers=SHALLOW)
     everywhere = (torch.ones(content.shape[1:]),)
     masked = targets_of(content, style, masks=everywhere, like=content)
     values, gradient = build(vgg, masked, parameters)(picture)
@@ -477,8 +476,8 @@ def test_a_style_whose_mask_is_black_has_no_say(
     one = targets_of(content, style, masks=(everywhere,), like=content)
     both = targets_of(content, style, content, masks=(everywhere, nowhere), like=content)
     # Shares are among all styles that were given, so the first has half of them, twice as strong
-    expected = build(vgg, one, Parameters()).losses(picture).read()
-    assert build(vgg, both, Parameters()).losses(picture).read() == expected
+    expected = build(vgg, one, plain()).losses(picture).read()
+    assert build(vgg, both, plain()).losses(picture).read() == expected
 
 
 def test_black_masks_leave_the_content_loss_alone(
@@ -486,6 +485,6 @@ def test_black_masks_leave_the_content_loss_alone(
 ) -> None:
     nowhere = (torch.zeros(content.shape[1:]),)
     masked = targets_of(content, style, masks=nowhere, like=content)
-    losses = build(vgg, masked, Parameters()).losses(picture).read()
+    losses = build(vgg, masked, plain()).losses(picture).read()
     assert losses.style == 0
     assert losses.content > 0

@@ -183,7 +183,8 @@ def test_a_narrow_picture_whose_coarse_levels_are_left_out_can_be_reproduced(
     vgg: VGG19, content: Tensor, style: Tensor
 ) -> None:
     narrow = content[:, :20]  # 20 x 64: too narrow for relu5_1 at 32 px
-    run = start(vgg, narrow, style, **LONG, plateau=PLATEAU)
+    deep = {"style_layers": {"relu5_1": 1.0}}
+    run = start(vgg, narrow, style, **LONG, **deep, plateau=PLATEAU)
     finish(run)
     assert len(run.levels) == 1
     assert torch.equal(reproduce(run, vgg, narrow, style)[1], run.picture())
