@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m bench [overhead | rates | activations | estimate]`."""
+"""`make bench`, or `python -m bench COMMAND`; `python -m bench --help` lists them."""
 
 import platform
 from pathlib import Path
@@ -7,7 +7,7 @@ import click
 import torch
 from rich.console import Console
 
-from bench import activations, estimate, overhead, rates
+from bench import activations, estimate, overhead, rates, recipes
 
 
 @click.group(invoke_without_command=True)
@@ -50,6 +50,14 @@ def activations_command(photographs: tuple[Path, ...]) -> None:
 def estimate_command() -> None:
     """Estimates of jobs beside what they take."""
     estimate.measure(Console())
+
+
+@main.command("recipes")
+@click.option("-o", "--output", default="recipes.png", type=click.Path(path_type=Path))
+@click.option("--size", default=320, show_default=True, help="Long side, px.")
+def recipes_command(output: Path, size: int) -> None:
+    """The default beside what it has to beat, for the same time: a contact sheet and a judge."""
+    recipes.measure(Console(width=120), output, size=size)
 
 
 if __name__ == "__main__":

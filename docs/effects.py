@@ -6,7 +6,7 @@ them. All rows together take some minutes.
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Effect:
     pictures: Mapping[str, Mapping[str, Any]]
     styles: Sequence[str] = ("swirl",)
     masked: bool = False  # the first style left, the second right
+    common: Mapping[str, Any] = field(default_factory=lambda: COMMON)
 
 
 def _values(name: str, *values: Any) -> dict[str, dict[str, Any]]:
@@ -129,7 +130,9 @@ EFFECTS = {
             for layer in ("conv1_2", "conv3_1", "conv4_2", "conv5_1")
         }
     ),
-    "presets": Effect({name: {"preset": name, "steps": 250} for name in PRESETS}),
+    "presets": Effect(
+        {name: {"preset": name, "steps": 300} for name in PRESETS}, common={"size": SIZE_PX}
+    ),
 }
 
 
@@ -148,7 +151,7 @@ def main() -> None:
 
 
 def _paint(network: VGG19, effect: Effect, values: Mapping[str, Any]) -> Image.Image:
-    parameters = Parameters.model_validate({**COMMON, **values})
+    parameters = Parameters.model_validate({**effect.common, **values})
     content = _sample("harbor") if parameters.uses_content else None
     styles = [_sample(style) for style in effect.styles]
     masks = []

@@ -32,19 +32,37 @@ class Statistics:
 
     positions: int
     count: Tensor  # Σ w: the positions, or the area of a region among them
-    first: Tensor  # Σ w f, (C,)
-    second: Tensor  # Σ w f fᵀ, (C, C)
+    origin: Tensor | None  # o, (C,): what f is measured from; None for zero
+    first: Tensor  # Σ w (f - o), (C,)
+    second: Tensor  # Σ w (f - o) (f - o)ᵀ, (C, C)
+
+    @property
+    def mean(self) -> Tensor:
+        """μ, (C,)."""
+        mean = self.first / self.count
+        return mean if self.origin is None else mean + self.origin
+
+    @property
+    def covariance(self) -> Tensor:
+        """Σ, (C, C)."""
+        offset = self.first / self.count
+        return self.second / self.count - torch.outer(offset, offset)
 
 
-def collect(features: Tensor, mask: Tensor | None = None) -> Statistics:
+def collect(features: Tensor, mask: Tensor | None = None, *, centered: bool = False) -> Statistics:
     """Statistics of `features`, (positions, C), weighted by `mask`, (positions,), in float32.
 
-    Sums, so parts of a picture can be added up.
+    From zero: sums, so parts of a picture can be added up. Or, `centered`, from the features' own
+    mean: a covariance is then no difference of two numbers that are much larger.
     """
     features = features.float()
-    weighted = features if mask is None else features * mask.unsqueeze(1)
     count = features.new_tensor(float(len(features))) if mask is None else mask.sum()
-    return Statistics(len(features), count, weighted.sum(0), weighted.T @ features)
+    origin = None
+    if centered:
+        origin = (features.sum(0) if mask is None else mask @ features) / count
+        features = features - origin
+    weighted = features if mask is None else features * mask.unsqueeze(1)
+    return Statistics(len(features), count, origin, weighted.sum(0), weighted.T @ features)
 
 
 # A mixture of styles: the statistics of each with its share of the whole.
@@ -53,6 +71,8 @@ Mixture = Sequence[tuple[float, Statistics]]
 
 class Distance(Protocol):
     """How far the statistics of the picture are from those of a style."""
+
+    centered: bool  # how it wants them
 
     def __call__(self, statistics: Statistics) -> Tensor:
         """A float32 scalar, differentiable by `first` and `second`."""
@@ -75,6 +95,8 @@ class GramDistance:
     styles is a mixture of their Gram matrices.
     """
 
+    centered = False
+
     def __init__(self, styles: Mixture, *, divisor: str, relative: bool) -> None:
         self.divisor = divisor
         self.target = torch.stack(
@@ -96,21 +118,29 @@ class WassersteinDistance:
     style. A mixture of styles is a mixture of raw moments, not of covariances.
     """
 
+    centered = True
+
     def __init__(self, styles: Mixture, *, relative: bool) -> None:
-        self.mean = torch.stack([share * s.first / s.count for share, s in styles]).sum(0)
-        moment = torch.stack([share * s.second / s.count for share, s in styles]).sum(0)
-        self.covariance = _covariance(self.mean, moment)
+        self.mean = torch.stack([share * style.mean for share, style in styles]).sum(0)
+        # Σ + μ μᵀ of the mixture is the mixture of those of the styles
+        offsets = [style.mean - self.mean for _, style in styles]
+        spread = [
+            share * (style.covariance + torch.outer(offset, offset))
+            for (share, style), offset in zip(styles, offsets, strict=True)
+        ]
+        covariance = torch.stack(spread).sum(0)
+        energy = covariance.diagonal() + self.mean.square()
+        self.covariance = _positive_definite(covariance)
         self.root = square_root(self.covariance)
-        self.energy = moment.diagonal().mean().clamp_min(1e-12) if relative else 1.0
+        self.energy = energy.mean().clamp_min(1e-12) if relative else 1.0
 
     def __call__(self, statistics: Statistics) -> Tensor:
         """W² / C."""
-        mean = statistics.first / statistics.count
-        covariance = _covariance(mean, statistics.second / statistics.count)
+        covariance = _positive_definite(statistics.covariance)
         between = trace_of_square_root(self.root @ covariance @ self.root)
         traces = covariance.trace() + self.covariance.trace() - 2 * between
-        channels = len(mean)
-        return ((mean - self.mean).square().mean() + traces / channels) / self.energy
+        distance = (statistics.mean - self.mean).square().mean() + traces / len(self.mean)
+        return distance / self.energy
 
 
 class ContentLoss:
@@ -152,12 +182,12 @@ class StyleLoss:
         self.regions = regions
 
     def __call__(self, features: Tensor) -> tuple[Tensor, Backward]:
-        """Value, and dL/dF = w (F (dM + dMᵀ) + dm), with dM and dm from autograd over statistics
-        alone."""
+        """Value, and dL/dF = w ((F - o) (dM + dMᵀ) + dm), with dM and dm from autograd over the
+        statistics alone."""
         total = torch.zeros((), device=features.device)
         slopes = []
         for region in self.regions:
-            statistics = collect(features, region.mask)
+            statistics = collect(features, region.mask, centered=region.distance.centered)
             first = statistics.first.requires_grad_()
             second = statistics.second.requires_grad_()
             with torch.enable_grad():
@@ -165,8 +195,11 @@ class StyleLoss:
             first_slope, second_slope = torch.autograd.grad(
                 loss, (first, second), allow_unused=True
             )
+            slope = second_slope + second_slope.T
+            if statistics.origin is not None:  # (f - o) slope = f slope - o slope
+                first_slope = first_slope - statistics.origin @ slope
             total += loss.detach()
-            slopes.append((region.mask, first_slope, second_slope + second_slope.T))
+            slopes.append((region.mask, first_slope, slope))
 
         def backward(features: Tensor, gradient: Tensor) -> None:
             for mask, first, second in slopes:
@@ -182,9 +215,9 @@ class StyleLoss:
         return total, backward
 
 
-def _covariance(mean: Tensor, moment: Tensor) -> Tensor:
-    identity = torch.eye(len(mean), device=mean.device)
-    return moment - torch.outer(mean, mean) + COVARIANCE_EPSILON * identity
+def _positive_definite(covariance: Tensor) -> Tensor:
+    identity = torch.eye(len(covariance), device=covariance.device)
+    return covariance + COVARIANCE_EPSILON * identity
 
 
 def _energy(target: Tensor) -> Tensor:

@@ -27,6 +27,10 @@ from worker.engine.space import Space
 from worker.engine.total_variation import TOTAL_VARIATIONS, with_gradient
 from worker.engine.vgg import VGG19, Architecture, Network
 
+DISTANCES: Mapping[str, type[GramDistance] | type[WassersteinDistance]] = {
+    "gram": GramDistance,
+    "wasserstein": WassersteinDistance,
+}
 Loss = Callable[[Tensor], tuple[Tensor, Backward]]
 
 
@@ -180,7 +184,11 @@ def build_objective(
 
         network(content_weights).forward(targets.content, note_content)
     if style_weights:
-        found = [_statistics(network(style_weights), style) for style in targets.styles]
+        centered = DISTANCES[parameters.style_loss].centered
+        found = [
+            _statistics(network(style_weights), style, centered=centered)
+            for style in targets.styles
+        ]
         for layer, weight in style_weights.items():
             styles = [statistics[layer] for statistics in found]
             loss = StyleLoss(_regions(styles, layer, weight, targets, parameters))
@@ -200,11 +208,11 @@ def style_shares(parameters: Parameters, styles: int) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def _statistics(network: Network, style: Tensor) -> dict[str, Statistics]:
+def _statistics(network: Network, style: Tensor, *, centered: bool) -> dict[str, Statistics]:
     found: dict[str, Statistics] = {}
 
     def note(layer: str, features: Tensor) -> None:
-        found[layer] = collect(features)
+        found[layer] = collect(features, centered=centered)
 
     network.forward(style, note)
     return found

@@ -33,7 +33,8 @@ def resize(image: Tensor, shape: Shape) -> Tensor:
     """
     if image.shape[-2:] == shape:
         return image
+    shrinks = shape[0] < image.shape[-2] or shape[1] < image.shape[-1]
     resized = F.interpolate(
-        image.unsqueeze(0), shape, mode="bicubic", align_corners=False, antialias=True
+        image.unsqueeze(0), shape, mode="bicubic", align_corners=False, antialias=shrinks
     )
     return resized.squeeze(0).clamp_(0, 1)

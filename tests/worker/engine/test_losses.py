@@ -88,7 +88,7 @@ def gram(styles: list[tuple[float, Tensor]], divisor: str, relative: bool) -> Gr
 
 
 def wasserstein(styles: list[tuple[float, Tensor]], relative: bool) -> WassersteinDistance:
-    mixture = [(share, collect(style)) for share, style in styles]
+    mixture = [(share, collect(style, centered=True)) for share, style in styles]
     return WassersteinDistance(mixture, relative=relative)
 
 
@@ -268,6 +268,7 @@ def test_statistics_of_parts_add_up_to_those_of_the_whole(features: Tensor, mask
     summed = Statistics(
         sum(part.positions for part in parts),
         torch.stack([part.count for part in parts]).sum(0),
+        None,
         torch.stack([part.first for part in parts]).sum(0),
         torch.stack([part.second for part in parts]).sum(0),
     )
@@ -278,6 +279,28 @@ def test_statistics_of_parts_add_up_to_those_of_the_whole(features: Tensor, mask
         (summed.second, whole.second),
     ):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_centered_statistics_are_those_of_the_same_features(features: Tensor, mask: Tensor) -> None:
+    offset = features + 1
+    for weights in (None, mask):
+        plain, centered = (collect(offset, weights, centered=choice) for choice in (False, True))
+        torch.testing.assert_close(centered.mean, plain.mean)
+        torch.testing.assert_close(centered.covariance, plain.covariance, atol=1e-4, rtol=1e-4)
+
+
+def test_features_that_hardly_vary_have_a_covariance_without_negative_directions() -> None:
+    """As those of a picture of one colour, far from zero."""
+    generator = torch.Generator().manual_seed(0)
+    flat = 30 + 1e-4 * torch.randn(3000, 24, generator=generator)
+    assert torch.linalg.eigvalsh(collect(flat, centered=True).covariance.double()).min() > -1e-10
+    distance = wasserstein([(1.0, flat)], False)
+    for features in (flat, flat.flip(0), 2 * flat, torch.zeros_like(flat)):
+        value, backward = style_loss(distance)(features)
+        gradient = torch.zeros_like(features)
+        backward(features, gradient)
+        assert value.isfinite()
+        assert gradient.isfinite().all()
 
 
 def test_losses_of_bfloat16_features_are_float32_and_their_gradients_point_the_same_way(

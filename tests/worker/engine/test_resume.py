@@ -89,7 +89,7 @@ def finish(
         seen.append(progress.losses())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(recipe=recipes, masked=st.booleans(), stops=st.sets(st.integers(0, STEPS), min_size=1))
 @example({"optimizer": "adam", "warm_start": True, "pyramid": LEVELS}, False, {0, 3, 6, 9})
 @example({"optimizer": "lbfgs", "pyramid": LEVELS}, False, set(range(STEPS + 1)))
