@@ -354,3 +354,4 @@ print("ran on", flush=True)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "swallowed\n"
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+    assert done.stderr.count("Traceback") == 1  # that of the end, and not of what was dropped
