@@ -33,7 +33,7 @@ PASSES_PER_RESIZE = 6
 # Matrix products of a Newton-Schulz square root, and around one in a Wasserstein distance and its
 # gradient.
 PRODUCTS_PER_ROOT = 36
-PRODUCTS_PER_WASSERSTEIN = 42
+PRODUCTS_PER_WASSERSTEIN = 78
 # Evaluations of a step that searches along its direction: where it starts, and mostly one more.
 EVALUATIONS_PER_SEARCH = 2.1
 
