@@ -52,7 +52,8 @@ class Node:
             precision=network.precision("auto"),
             weights=weights.name,
             weights_sha256=weights.sha256,
-            speed=measure_speed(network),
+            # On a network of its own, which goes with the weights that no job here uses
+            speed=measure_speed(VGG19(weights, settings.device)),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             job_id=None,
         )
