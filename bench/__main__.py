@@ -57,7 +57,7 @@ def estimate_command() -> None:
 @click.option("--size", default=320, show_default=True, help="Long side, px.")
 def recipes_command(output: Path, size: int) -> None:
     """The default beside what it has to beat, for the same time: a contact sheet and a judge."""
-    recipes.measure(Console(width=120), output, size=size)
+    recipes.measure(Console(width=120), output, size)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ The judge is the same for all, whatever they minimise themselves: float32, mean 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,29 +66,21 @@ class Painted:
     style_loss: float
 
 
-def measure(
-    console: Console,
-    out: Path,
-    *,
-    size: int = 384,
-    recipes: Mapping[str, Mapping[str, Any]] = RECIPES,
-    pairs: Sequence[tuple[Path, Path]] = PAIRS,
-    same_time: bool = True,
-) -> None:
+def measure(console: Console, out: Path, size: int) -> None:
     """Paint every pair with every recipe, write a contact sheet to `out`, print the losses.
 
-    With `same_time`, all but the first recipe stop after the time that the first has taken.
+    All but the first recipe stop after the time that the first has taken.
     """
     console.rule(f"Recipes at {size} px")
     network = VGG19(load_weights("oxford-q8"))
     rows = []
     table = Table("content", "style", "recipe", "s", "steps", "content loss", "style loss")
-    for content, style in track([pair for pair in pairs if pair[0].exists()], console=console):
+    for content, style in track([pair for pair in PAIRS if pair[0].exists()], console=console):
         images = [read_picture(path.read_bytes()).pixels for path in (content, style)]
         row = [_thumbnail(content, size), _thumbnail(style, size)]
         seconds: float | None = None
-        for name, values in recipes.items():
-            limit = {} if seconds is None or not same_time else {"deadline_seconds": seconds}
+        for name, values in RECIPES.items():
+            limit = {} if seconds is None else {"deadline_seconds": seconds}
             parameters = Parameters.model_validate({**values, **limit, "size": size})
             painted = _paint(network, images, parameters)
             seconds = seconds or painted.seconds

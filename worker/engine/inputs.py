@@ -55,15 +55,15 @@ class Inputs:
         if found:
             raise InvalidInput("; ".join(fault.detail for fault in found))
         if content is not None:
-            _check("content image", content, "(3, H, W)", content.shape[:1] == (3,))
+            _check("content image", content, channels=(3,))
             _check_range("content image", content)
         for number, style in enumerate(styles, start=1):
-            _check(f"style {number} image", style, "(3, H, W)", style.shape[:1] == (3,))
+            _check(f"style {number} image", style, channels=(3,))
             _check_range(f"style {number} image", style)
         for number, mask in enumerate(masks, start=1):
-            _check(f"mask {number}", mask, "(H, W)", mask.ndim == 2)
+            _check(f"mask {number}", mask, channels=())
         if init is not None:
-            _check("init image", init, "(3, H, W)", init.shape[:1] == (3,))
+            _check("init image", init, channels=(3,))
         if not parameters.uses_content:
             content = None
         if not parameters.uses_styles:
@@ -152,11 +152,11 @@ def _shape(image: Tensor) -> Shape:
     return height, width
 
 
-def _check(name: str, image: Tensor, expected: str, right: bool) -> None:
-    """Raise InvalidInput unless `image` is `right` and made of numbers."""
-    dimensions = expected.count(",") + 1
-    fits = right and image.ndim == dimensions and image.numel() > 0
+def _check(name: str, image: Tensor, channels: tuple[int, ...]) -> None:
+    """Raise InvalidInput unless `image` is (*channels, H, W) and made of numbers."""
+    fits = image.ndim == len(channels) + 2 and image.shape[:-2] == channels and image.numel() > 0
     if not fits or not image.is_floating_point():
+        expected = f"({', '.join([*map(str, channels), 'H', 'W'])})"
         raise InvalidInput(
             f"the {name} should be a {expected} tensor of floats in [0, 1],"
             f" is {tuple(image.shape)} of {image.dtype}"

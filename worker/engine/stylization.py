@@ -232,7 +232,7 @@ class Stylization:
             torch_version=torch.__version__,
             device=str(self._vgg.device),
             device_name=self._vgg.device_name,
-            precision=self._vgg.precision(self.parameters.precision),
+            precision=self._precision,
         )
 
     @property
