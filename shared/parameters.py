@@ -26,7 +26,7 @@ ADAM_LEARNING_RATE = 0.03
 # deviations).
 UNITS = {"pixels": 1.0, "normalized": 0.226, "bytes": 1 / 255}
 # What a learning rate is good for.
-_RATED = ("optimizer", "space")
+RATED = ("optimizer", "space")
 # What `quality` multiplies the steps of a preset with.
 EFFORT = {"draft": 0.4, "normal": 1.0, "high": 2.5}
 
@@ -330,7 +330,7 @@ class Parameters(_Strict):
         name = values.get("preset", "default")
         preset = PRESETS.get(name) if isinstance(name, str) else None
         inherited = dict(preset.values) if preset is not None else {}
-        for key in _RATED:
+        for key in RATED:
             own = inherited.get(key, cls.model_fields[key].default)
             if values.get(key, own) != own:
                 inherited.pop("learning_rate", None)  # it suits the preset's own choice only

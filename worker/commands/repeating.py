@@ -9,7 +9,7 @@ import click
 from client.files import Images
 from client.terminal import Failure
 from shared.jobs import Inputs
-from shared.parameters import Parameters
+from shared.parameters import RATED, Parameters
 from worker.manifest import ManifestError, Precedent
 
 SETS_OF_VALUES = ("preset", "quality")
@@ -42,8 +42,8 @@ def overridden(parameters: Parameters, overrides: Mapping[str, Any]) -> dict[str
     values = parameters.model_dump(mode="json")
     if "steps" in overrides and values["pyramid"]:
         values["pyramid"]["steps"] = None  # they would go before the steps that are asked for
-    if overrides.get("optimizer", parameters.optimizer) != parameters.optimizer:
-        del values["learning_rate"]  # it suits the other optimizer only
+    if any(overrides.get(name, values[name]) != values[name] for name in RATED):
+        del values["learning_rate"]  # it suits the other choice only
     for name, value in overrides.items():
         before = values.get(name)
         if name not in LAYERS and isinstance(before, dict) and isinstance(value, dict):

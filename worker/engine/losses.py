@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from shared.parameters import Parameters
 from worker.engine.square_root import square_root, trace_of_square_root
 
 # Adds dL/dF to a gradient, in place: (features, gradient), both (positions, channels). It is given
@@ -97,6 +98,11 @@ class GramDistance:
 
     centered = False
 
+    @classmethod
+    def of(cls, styles: Mixture, parameters: Parameters) -> "GramDistance":
+        """The distance from `styles` that `parameters` ask for."""
+        return cls(styles, divisor=parameters.gram_divisor, relative=parameters.relative)
+
     def __init__(self, styles: Mixture, *, divisor: str, relative: bool) -> None:
         self.divisor = divisor
         self.target = torch.stack(
@@ -120,6 +126,11 @@ class WassersteinDistance:
 
     centered = True
 
+    @classmethod
+    def of(cls, styles: Mixture, parameters: Parameters) -> "WassersteinDistance":
+        """The distance from `styles` that `parameters` ask for."""
+        return cls(styles, relative=parameters.relative)
+
     def __init__(self, styles: Mixture, *, relative: bool) -> None:
         self.mean = torch.stack([share * style.mean for share, style in styles]).sum(0)
         # Σ + μ μᵀ of the mixture is the mixture of those of the styles
@@ -141,6 +152,13 @@ class WassersteinDistance:
         traces = covariance.trace() + self.covariance.trace() - 2 * between
         distance = (statistics.mean - self.mean).square().mean() + traces / len(self.mean)
         return distance / self.energy
+
+
+# By their names among the parameters.
+DISTANCES: dict[str, type[GramDistance] | type[WassersteinDistance]] = {
+    "gram": GramDistance,
+    "wasserstein": WassersteinDistance,
+}
 
 
 class ContentLoss:

@@ -11,15 +11,12 @@ from torch import Tensor
 from shared.network import shape_at
 from shared.parameters import Parameters
 from worker.engine.losses import (
+    DISTANCES,
     Backward,
     ContentLoss,
-    Distance,
-    GramDistance,
-    Mixture,
     Region,
     Statistics,
     StyleLoss,
-    WassersteinDistance,
     collect,
 )
 from worker.engine.regions import at_layer
@@ -27,10 +24,6 @@ from worker.engine.space import Space
 from worker.engine.total_variation import TOTAL_VARIATIONS, with_gradient
 from worker.engine.vgg import VGG19, Architecture, Network
 
-DISTANCES: Mapping[str, type[GramDistance] | type[WassersteinDistance]] = {
-    "gram": GramDistance,
-    "wasserstein": WassersteinDistance,
-}
 Loss = Callable[[Tensor], tuple[Tensor, Backward]]
 
 
@@ -229,27 +222,22 @@ def _regions(
 
     A region counts by its area, so that each of its pixels is drawn as strongly as without masks.
     """
+    distance = DISTANCES[parameters.style_loss].of
     shares = style_shares(parameters, len(styles))
     height, width = shape_at(layer, targets.height, targets.width)
     if parameters.style_divisor == "chw":
         weight /= len(styles[0].second) * height * width
     if not targets.masks:
         mixture = list(zip(shares, styles, strict=True))
-        return [Region(_distance(mixture, parameters), weight)]
+        return [Region(distance(mixture, parameters), weight)]
     regions = []
     for style, share, mask in zip(styles, shares, targets.masks, strict=True):
         at_positions = at_layer(mask, height, width)
         area = at_positions.mean().item()
         if area > 0 and share > 0:
             importance = weight * area * share * len(styles)
-            regions.append(Region(_distance([(1.0, style)], parameters), importance, at_positions))
+            regions.append(Region(distance([(1.0, style)], parameters), importance, at_positions))
     return regions
-
-
-def _distance(mixture: Mixture, parameters: Parameters) -> Distance:
-    if parameters.style_loss == "wasserstein":
-        return WassersteinDistance(mixture, relative=parameters.relative)
-    return GramDistance(mixture, divisor=parameters.gram_divisor, relative=parameters.relative)
 
 
 def _stacked(values: Mapping[str, Tensor]) -> LossValues:
