@@ -1,28 +1,103 @@
 """`make bench`, or `python -m bench COMMAND`; `python -m bench --help` lists them."""
 
-import platform
 from pathlib import Path
 
 import click
-import torch
 from rich.console import Console
 
-from bench import activations, estimate, overhead, rates, recipes
+from bench import (
+    activations,
+    estimate,
+    goals,
+    machine,
+    memory,
+    overhead,
+    quality,
+    rates,
+    recipes,
+    reporting,
+    start,
+    steps,
+    workers,
+)
+from bench.pictures import OTHERS
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Measure the service and print ratios. Without a command, overhead and rates."""
+    """Measure the engine and the service, and print ratios.
+
+    Without a command: steps, memory, start, reporting and workers, then overhead and rates.
+    """
     console = Console()
-    threads = torch.get_num_threads()
-    console.print(
-        f"{platform.platform()}, {threads} threads, Python {platform.python_version()},"
-        f" PyTorch {torch.__version__}"
-    )
+    for line in machine.description():
+        console.print(line)
     if context.invoked_subcommand is None:
+        found = steps.measure(console)
+        found += memory.measure(console)
+        found += start.measure(console)
+        start.measure_fresh(console)
+        found += reporting.measure(console)
+        workers.measure(console)
+        goals.show(console, found)
         overhead.measure(console)
         rates.measure(console)
+
+
+@main.command("steps")
+def steps_command() -> None:
+    """A step's time, beside the literal loop's and that of the bare convolutions."""
+    console = Console()
+    goals.show(console, steps.measure(console))
+
+
+@main.command("memory")
+@click.option("--large", is_flag=True, help="Paint a picture of 2048 x 1536 px instead.")
+def memory_command(large: bool) -> None:
+    """A step's peak of memory, beside the literal loop's."""
+    console = Console()
+    if large:
+        memory.measure_large(console)
+    else:
+        goals.show(console, memory.measure(console))
+
+
+@main.command("quality")
+@click.option("-o", "--output", default="bench/results", type=click.Path(path_type=Path))
+@click.option(
+    "--images",
+    default=OTHERS,
+    type=click.Path(path_type=Path),
+    help="Folder of real pictures; the samples, where they are not there.",
+)
+@click.option("--size", default=quality.SIZE_PX, show_default=True, help="Long side, px.")
+@click.option("--evaluations", default=quality.EVALUATIONS, show_default=True)
+def quality_command(output: Path, images: Path, size: int, evaluations: int) -> None:
+    """When the engine passes the literal loop, and how far ahead it is; writes the pictures."""
+    console = Console(width=120)
+    goals.show(console, quality.measure(console, output, images, size, evaluations))
+
+
+@main.command("start")
+def start_command() -> None:
+    """From pictures to the first step in a warm worker, and what a worker's start takes."""
+    console = Console()
+    goals.show(console, start.measure(console))
+    start.measure_fresh(console)
+
+
+@main.command("reporting")
+def reporting_command() -> None:
+    """The share of a run that its reports take."""
+    console = Console()
+    goals.show(console, reporting.measure(console))
+
+
+@main.command("workers")
+def workers_command() -> None:
+    """Jobs a minute of one worker and of two."""
+    workers.measure(Console())
 
 
 @main.command("overhead")

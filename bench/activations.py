@@ -9,17 +9,14 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
+from bench.pictures import OTHERS, PHOTOGRAPH
 from shared.parameters import CONV_NAMES
 from worker.engine import VGG19, load_weights
 
 SIZE_PX = 512
-ROOT = Path(__file__).resolve().parents[1]
 PHOTOGRAPHS = (
-    ROOT / "samples" / "harbor.jpg",
-    *(
-        ROOT.parent / "shared" / "images" / f"{name}.jpg"
-        for name in ("tubingen", "golden_gate", "hoovertowernight")
-    ),
+    PHOTOGRAPH,
+    *(OTHERS / f"{name}.jpg" for name in ("tubingen", "golden_gate", "hoovertowernight")),
 )
 
 

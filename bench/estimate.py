@@ -1,20 +1,19 @@
 """How well jobs are estimated: predicted beside measured, each case in a worker of its own."""
 
-import ctypes
-import gc
 import json
 import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench.peak import forget_peak, peak_bytes
 from shared.parameters import Parameters
+from worker.commands.worker import MALLOC
 from worker.engine import VGG19, Stylization, estimate, load_weights, measure_speed
 
 CONTENT = (600, 800)  # height and width, px
@@ -54,7 +53,10 @@ def measure(console: Console) -> None:
     for index, (name, _, _) in enumerate(CASES):
         command = [sys.executable, "-m", "bench.estimate", str(index)]
         with console.status(name):
-            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            result = subprocess.run(
+                command, check=True, stdout=subprocess.PIPE, env={**MALLOC, **os.environ}
+            )
+            found = json.loads(result.stdout)
         table.add_row(
             name,
             f"{found['predicted_seconds']:.2f}",
@@ -82,7 +84,7 @@ def paint(index: int) -> dict[str, float]:
         pass  # the weights are in their places now
     expected = estimate(Stylization(vgg, content, styles, parameters), speed)
     given = 4 * sum(image.numel() for image in [content, *styles])
-    before = _forget_peak()
+    before = forget_peak(vgg.device)
     started = time.perf_counter()
     run = Stylization(vgg, content, styles, parameters)
     for _ in run:
@@ -93,22 +95,8 @@ def paint(index: int) -> dict[str, float]:
         "predicted_seconds": expected.seconds,
         "seconds": time.perf_counter() - started,
         "predicted_bytes": expected.memory_bytes,
-        "bytes": _memory_bytes("VmHWM") - before + given,
+        "bytes": peak_bytes(vgg.device) - before + given,
     }
-
-
-def _forget_peak() -> int:
-    """Begin a new peak of resident memory; what is resident now, bytes."""
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    return _memory_bytes("VmRSS")
-
-
-def _memory_bytes(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.pictures import PAINTING, PHOTOGRAPH
 from client import Impasto
 from deploy.embedded.data import DataFolder
 from deploy.embedded.stack import Stack
@@ -21,8 +22,6 @@ from shared.parameters import Parameters
 from worker.engine import VGG19, Stylization, load_weights
 from worker.pictures import read_picture
 
-SAMPLES = Path(__file__).resolve().parents[1] / "samples"
-CONTENT, STYLE = SAMPLES / "harbor.jpg", SAMPLES / "swirl.jpg"
 PARAMETERS: dict[str, Any] = {"size": 256, "steps": 100, "pyramid": None}
 POLL_SECONDS = 0.05  # finer than our client asks, for the sake of the measurement
 
@@ -59,7 +58,7 @@ def measure(console: Console, rounds: int = 5) -> None:
 
 
 def _engine(network: VGG19) -> float:
-    content, style = (read_picture(path.read_bytes()).pixels for path in (CONTENT, STYLE))
+    content, style = (read_picture(path.read_bytes()).pixels for path in (PHOTOGRAPH, PAINTING))
     started = time.perf_counter()
     run = Stylization(network, content, [style], Parameters.model_validate(PARAMETERS))
     for _ in run:
@@ -70,7 +69,7 @@ def _engine(network: VGG19) -> float:
 
 def _job(impasto: Impasto) -> tuple[float, float]:
     started = time.perf_counter()
-    job = impasto.submit(CONTENT, [STYLE], **PARAMETERS)
+    job = impasto.submit(PHOTOGRAPH, [PAINTING], **PARAMETERS)
     while not job.status.is_terminal:
         time.sleep(POLL_SECONDS)
         job = impasto.job(job.id)

@@ -10,22 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image, ImageDraw, ImageOps
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from bench.judge import judge
+from bench.pictures import OTHERS, SAMPLES
 from shared.parameters import Parameters
 from worker.engine import VGG19, Stylization, load_weights
-from worker.engine.inputs import Inputs
-from worker.engine.objective import build_objective
-from worker.engine.pyramid import plan_levels
 from worker.pictures import read_picture, to_image
-
-SAMPLES = Path(__file__).resolve().parents[1] / "samples"
-OTHERS = Path(__file__).resolve().parents[2] / "shared" / "images"
 
 # A photograph and a painting each; those of OTHERS take part where they are.
 PAIRS = [
@@ -49,8 +44,6 @@ JUDGE = {
     "relative": False,
     "content_weight": 1.0,
     "style_weight": 1.0,
-    "precision": "float32",
-    "pyramid": None,
 }
 CAPTION_PX = 18
 
@@ -107,20 +100,9 @@ def _paint(network: VGG19, images: Sequence[Tensor], parameters: Parameters) -> 
         pass
     picture = run.picture()
     seconds = time.perf_counter() - started
-    losses = _judge(network, images, parameters.size, picture)
-    return Painted(picture, seconds, run.step, *losses)
-
-
-def _judge(
-    network: VGG19, images: Sequence[Tensor], size: int, picture: Tensor
-) -> tuple[float, float]:
-    parameters = Parameters.model_validate({**JUDGE, "size": size})
-    inputs = Inputs.prepare(parameters, images[0], images[1:], [], None)
-    (level,) = plan_levels(inputs.content_shape, inputs.style_shapes, parameters)
-    targets = inputs.targets(level, network.device)
-    objective = build_objective(network, targets, parameters, torch.float32)
-    losses = objective.losses(picture.permute(2, 0, 1).to(network.device) / 255).read()
-    return losses.content, losses.style
+    objective = Parameters.model_validate({**JUDGE, "size": parameters.size})
+    losses = judge(network, images, objective, picture)
+    return Painted(picture, seconds, run.step, losses.content, losses.style)
 
 
 def _thumbnail(path: Path, size: int) -> Image.Image:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from shared.levels import Level, Shape
 from shared.network import (
+    CHEAP,
     LINE,
     block_of,
     channels_at,
@@ -27,11 +28,8 @@ INDEX_BYTES = 8
 # to the peaks that `python -m bench estimate` measures. That of a GPU has not been measured.
 BASE_BYTES = 15_000_000
 GPU_SLACK = 1.2
-MAPPED_SLACK = 1.4
-# On a CPU, glibc maps pieces larger than this by themselves. Smaller ones it cuts out of a heap,
-# which gets gaps and does not shrink; the more so, the more small matrices come and go.
-MAPPED_BYTES = 32 * 2**20
-HEAP_SLACK = {"gram": 1.85, "wasserstein": 2.6}
+# On a CPU, what is freed stays in a heap that gets gaps.
+CPU_SLACK = 1.4
 # Work of an optimiser, and of the total variation, that is alive at the same time, in pictures.
 STEP_PICTURES = 8
 # Matrices of C x C: target and slope of a style at a layer; and while it is being computed.
@@ -77,19 +75,11 @@ def peak_bytes(
     return BASE_BYTES + max(
         _held_bytes(parameters, level, images, value_bytes)
         + round(
-            _slack(parameters, level, value_bytes, on_cpu=on_cpu)
+            (CPU_SLACK if on_cpu else GPU_SLACK)
             * _moment_bytes(parameters, level, images, value_bytes, recompute=recompute)
         )
         for level in levels
     )
-
-
-def _slack(parameters: Parameters, level: Level, value_bytes: int, *, on_cpu: bool) -> float:
-    """How much more than what is alive the allocator takes at a level."""
-    if not on_cpu:
-        return GPU_SLACK
-    largest = value_bytes * _values_at("conv1_1", (level.height, level.width))
-    return MAPPED_SLACK if largest > MAPPED_BYTES else HEAP_SLACK[parameters.style_loss]
 
 
 def _held_bytes(parameters: Parameters, level: Level, images: Images, value_bytes: int) -> int:
@@ -117,11 +107,10 @@ def _moment_bytes(
     style_layers = parameters.style_layer_weights
     shape = (level.height, level.width)
     styles = [level.style_shape(style, parameters) for style in images.styles]
-    extra = _extra_of_styles(style_layers, value_bytes, masked=images.masked)
     extra_back = dict.fromkeys(style_layers, 2 * FLOAT32 if images.masked else 0)
     difference = FLOAT32 if value_bytes == FLOAT32 else 2 * FLOAT32
+    extra = dict.fromkeys(content_layers, difference)
     for layer in content_layers:
-        extra[layer] = max(extra.get(layer, 0), difference)
         extra_back[layer] = max(extra_back.get(layer, 0), difference)
     matrix = max((FLOAT32 * channels_at(layer) ** 2 for layer in style_layers), default=0)
     walk = _Walk({**content_layers, **style_layers}, shape, value_bytes, recompute=recompute)
@@ -133,16 +122,9 @@ def _moment_bytes(
     looks = [_Walk(content_layers, shape, value_bytes, recompute=True)] if content_layers else []
     if style_layers:
         looks += [_Walk(style_layers, style, value_bytes, recompute=True) for style in styles]
-    extra = _extra_of_styles(style_layers, value_bytes, masked=False)
-    targets = resized + max(look.forward(extra) for look in looks)
+    targets = resized + max(look.forward({}) for look in looks)
 
     return max(evaluation, targets, STEP_PICTURES * BYTES_PER_PIXEL * _area(shape))
-
-
-def _extra_of_styles(layers: Iterable[str], value_bytes: int, *, masked: bool) -> dict[str, int]:
-    """Bytes for each value of a layer that reading its style takes for a moment."""
-    extra = FLOAT32 if value_bytes < FLOAT32 else 0  # statistics are float32
-    return dict.fromkeys(layers, extra + (FLOAT32 if masked else 0))
 
 
 class _Walk:
@@ -171,11 +153,12 @@ class _Walk:
         for names in self._blocks:
             if block_of(names[0]) > 1:
                 self._take(self._input_bytes(names[0]))
-            self._fill(names)
+            self._take(self._outputs(names))
             for name in names:
                 self._moment(extra.get(name, 0) * _values_at(name, self._shape))
-            if self._recompute:
-                self._live -= self._outputs(names)
+            if names is not self._blocks[-1]:
+                self._moment(self._pooled_values(names) * (self._value_bytes + INDEX_BYTES))
+            self._live += self._kept(names) - self._outputs(names)
         return self._peak
 
     def there_and_back(
@@ -187,36 +170,25 @@ class _Walk:
         gradient = 0
         for names in reversed(self._blocks):
             if self._recompute:
-                self._fill(names)
+                self._take(self._outputs(names) - self._kept(names))
             first = self._bytes_at(names[-1])
-            if gradient and pooling == "max":
-                pooled = gradient // self._value_bytes
-                self._moment(first + pooled * (self._value_bytes + INDEX_BYTES))
-            elif gradient:
-                self._moment(2 * first)
+            # A maximum goes to its place at once, or through a map of where maxima are
+            self._moment(first if pooling == "max" else 2 * first)
             self._live += first - gradient
-            gradient, held = first, first
+            gradient = first
             for name in reversed(names):
+                if not self._recompute and name in CHEAP:
+                    self._moment(self._bytes_at(name) + gradient)
                 self._moment(extra_back.get(name, 0) * _values_at(name, self._shape))
                 if name.startswith("conv"):
                     after = self._input_bytes(name)
-                    self._moment(after)
-                    # Whoever goes back through the block holds its first gradient all the while
-                    self._live += after + held - gradient
-                    gradient, held = after, 0
-            self._live -= first
-            self._live -= self._outputs(names)
+                    self._take(after)
+                    self._live -= gradient
+                    gradient = after
+            self._live -= self._outputs(names) if self._recompute else self._kept(names)
             if block_of(names[0]) > 1:
                 self._live -= self._input_bytes(names[0])
         return self._peak
-
-    def _fill(self, names: Sequence[str]) -> None:
-        """Compute a block."""
-        for name in names:
-            if name == "conv1_1" and self._value_bytes < FLOAT32:
-                self._moment(FLOAT32 * _values_at(name, self._shape) + self._bytes_at(name))
-            if name.startswith("conv") or self._is_read_before(name):
-                self._take(self._bytes_at(name))
 
     def _outputs(self, names: Sequence[str]) -> int:
         """What the outputs of a block take; a ReLU works in place."""
@@ -225,6 +197,17 @@ class _Walk:
             for name in names
             if name.startswith("conv") or self._is_read_before(name)
         )
+
+    def _kept(self, names: Sequence[str]) -> int:
+        """What of them is kept for the way back."""
+        if self._recompute:
+            return 0
+        if names is self._blocks[-1]:
+            return self._outputs(names)
+        return self._outputs([name for name in names if name not in CHEAP])
+
+    def _pooled_values(self, names: Sequence[str]) -> int:
+        return _values_at(names[-1], self._shape) // 4
 
     def _is_read_before(self, relu: str) -> bool:
         """Whether the ReLU may not work in place, since its convolution is read."""

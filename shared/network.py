@@ -19,6 +19,10 @@ LINE = tuple(
     )
 )[:-1]
 
+# A fifth of all activations, from so few channels that it costs less than a hundredth of a step to
+# compute them again on the way back rather than keep them.
+CHEAP = LINE[:2]
+
 # Of every convolution of a block.
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 

@@ -256,6 +256,14 @@ class Parameters(_Strict):
         description="L-BFGS without line search: longest step, as the mean change of a value in"
         " pixels of [0, 1]; null for no bound.",
     )
+    coarse_first: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="L-BFGS: how much further it goes for coarse forms than for fine ones, as long"
+        " as it knows nothing of the curvature: its first guess is the wavelength to this power; 0"
+        " treats all alike.",
+    )
     space: Literal["pixels", "normalized", "bytes"] = Field(
         "pixels",
         description="Units in which the optimiser and the total variation see the picture: [0, 1],"

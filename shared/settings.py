@@ -83,7 +83,16 @@ class Settings(BaseSettings):
         None, description="Name under which a worker is listed. Host and process id when not set."
     )
     threads: int | None = Field(
-        None, ge=1, description="CPU threads of a worker. All cores when not set."
+        None,
+        ge=1,
+        description="CPU threads of a worker. When not set, the cores that it may use, divided by"
+        " the workers that are up on them.",
+    )
+    target_cache_bytes: int = Field(
+        256 * 2**20,
+        ge=0,
+        description="Memory of a worker's device for what it has computed of the images of earlier"
+        " jobs, bytes; 0 keeps nothing.",
     )
     max_attempts: int = Field(
         3, ge=1, description="Workers that a job may lose before it fails with max_attempts."

@@ -27,7 +27,10 @@ class Worker(BaseModel):
     precision: str = Field(description="What auto means on this device.")
     weights: str
     weights_sha256: str
-    speed: Speed = Field(description="Measured when it started; what estimates are made from.")
+    cores: str = Field(description="Which cores it has; workers that have the same divide them.")
+    speed: Speed | None = Field(
+        description="What estimates are made from; measured when it is idle for the first time."
+    )
     started_at: str
     job_id: str | None = Field(description="What it paints at the moment.")
 
@@ -55,19 +58,28 @@ class WorkerRegistry:
             pipe.set(key, worker.model_dump_json(), px=int(self._seconds_to_live * 1000))
             pipe.zadd(WORKERS, {worker.name: now + self._seconds_to_live})
             pipe.zremrangebyscore(WORKERS, "-inf", now)
+            pipe.zadd(_cores(worker.cores), {worker.name: now + self._seconds_to_live})
+            pipe.zremrangebyscore(_cores(worker.cores), "-inf", now)
+            pipe.pexpire(_cores(worker.cores), int(self._seconds_to_live * 1000))
             pipe.execute()
 
-    def withdraw(self, name: str) -> None:
+    def withdraw(self, worker: Worker) -> None:
         """Say that the worker is going."""
         with self._redis.pipeline() as pipe:
-            pipe.delete(_key(name))
-            pipe.zrem(WORKERS, name)
+            pipe.delete(_key(worker.name))
+            pipe.zrem(WORKERS, worker.name)
+            pipe.zrem(_cores(worker.cores), worker.name)
             pipe.execute()
 
     def count(self) -> int:
         """How many workers are up."""
         seconds, _ = self._redis.time()
         return int(self._redis.zcount(WORKERS, seconds, "+inf"))
+
+    def count_on(self, cores: str) -> int:
+        """How many workers are up that have these cores."""
+        seconds, _ = self._redis.time()
+        return int(self._redis.zcount(_cores(cores), seconds, "+inf"))
 
     def up(self) -> list[Worker]:
         """The workers that are up, by name."""
@@ -80,3 +92,7 @@ class WorkerRegistry:
 
 def _key(name: str) -> str:
     return f"impasto:worker:{name}"
+
+
+def _cores(cores: str) -> str:
+    return f"impasto:cores:{cores}"

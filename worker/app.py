@@ -7,18 +7,26 @@ device, and the parent stays able to answer pings and signals while the child is
 import multiprocessing
 import os
 import signal
+import sys
 from typing import Any
 
 import structlog
 from celery import Celery, Task
-from celery.signals import worker_process_init, worker_process_shutdown, worker_shutting_down
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_shutting_down,
+)
 from celery.utils.nodenames import gethostname
 
 from shared.logs import configure_logs
 from shared.messaging import TASK_NAME, worker_config
 from shared.settings import Settings
+from worker.engine import EngineError, Weights, load_weights, resolve_device
 from worker.node import Node
 from worker.task import run_job
+from worker.threads import use_threads
 
 log = structlog.get_logger(__name__)
 settings = Settings()
@@ -28,7 +36,22 @@ app.conf.update(worker_config(settings))
 
 # Made before the fork: the parent gets the signal, the child's step loop reads the flag.
 shutting_down = multiprocessing.Event()
+weights: Weights | None = None
 node: Node | None = None
+
+
+@worker_init.connect
+def _on_init(**_: Any) -> None:
+    """Load the weights in the parent: what is wrong with them ends the worker with a sentence, and
+    each of its children has them at once, in memory that they share."""
+    global weights
+    use_threads(1)  # the threads of PyTorch would not survive the fork either
+    try:
+        weights = load_weights(settings.weights)
+        if settings.device != "auto":  # which may be asked for in the child only
+            resolve_device(settings.device)
+    except EngineError as error:
+        sys.exit(f"Error: {error}")
 
 
 @worker_shutting_down.connect
@@ -40,7 +63,9 @@ def _on_shutting_down(**_: Any) -> None:
 def _on_process_init(**_: Any) -> None:
     global node
     try:
-        node = Node.start(app, settings.worker_name or gethostname(), settings)
+        if weights is None:
+            raise RuntimeError("the worker was not initialised")
+        node = Node.start(app, settings.worker_name or gethostname(), settings, weights)
     except Exception as error:
         # Celery would go on, and take messages that nobody here can serve.
         log.error("the worker cannot start", error=str(error) or repr(error))

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -59,7 +60,12 @@ class Heartbeat:
         self._stopping.set()
         for thread in self._threads:
             thread.join(timeout=1)
-        self._registry.withdraw(self._worker.name)
+        self._registry.withdraw(self._worker)
+
+    def tell(self, **changes: Any) -> None:
+        """Announce the worker with other fields."""
+        self._worker = self._worker.model_copy(update=changes)
+        self._try_to_announce()
 
     @contextmanager
     def holding(self, lease: Lease) -> Iterator[Hold]:

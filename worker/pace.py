@@ -1,12 +1,14 @@
 """How fast a run goes, when it will be done, and when to speak of it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from worker.engine import Level, Progress
 
 # A step's time is smoothed over about this many steps.
 WINDOW_STEPS = 10
+LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Pace:
@@ -58,11 +60,24 @@ class Pace:
 
 
 class Interval:
-    """Says whether enough time has passed since it last said so."""
+    """Says when it is time to do something again, so that it costs no more than a share of the
+    time.
 
-    def __init__(self, seconds: float) -> None:
+    Never beyond its share but for the first time: what was spent, and as much again as the last
+    time, has to be earned before the next. Yet what took very long was an outage, and after
+    `LONGEST_PAUSE_SECONDS` it is tried again.
+    """
+
+    def __init__(self, seconds: float, share: float = 1.0) -> None:
+        """
+        Args:
+            seconds: shortest time from one to the next.
+            share: of the time since now that it may take, as far as it is `counted`.
+        """
         self._seconds = seconds
-        self._next = time.monotonic()
+        self._share = share
+        self._started = self._next = time.monotonic()
+        self._spent = 0.0
 
     def is_due(self) -> bool:
         """True at most once in every interval, the first time at once."""
@@ -71,6 +86,19 @@ class Interval:
             return False
         self._next = now + self._seconds
         return True
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """What is done within the block is what is to cost no more than the share."""
+        before = time.monotonic()
+        try:
+            yield
+        finally:
+            cost = time.monotonic() - before
+            self._spent += cost
+            earned = self._started + (self._spent + cost) / self._share
+            latest = before + cost + LONGEST_PAUSE_SECONDS
+            self._next = max(self._next, min(earned, latest))
 
 
 def _pixels(progress: Progress) -> int:

@@ -18,6 +18,7 @@ from worker.pictures import read_mask, read_picture
 from worker.reports import Reporter
 
 WISHES_INTERVAL_SECONDS = 0.25
+WISHES_SHARE = 0.003
 
 
 class Interrupted(Exception):
@@ -95,14 +96,15 @@ def paint(
 
 
 def _run_steps(run: Stylization, reporter: Reporter, stops: Stops) -> Progress:
-    look = Interval(WISHES_INTERVAL_SECONDS)
+    look = Interval(WISHES_INTERVAL_SECONDS, WISHES_SHARE)
     preview_wanted = False
     progress: Progress | None = None
     for progress in run:
         if stops.lease_lost.is_set():
             raise LeaseLost
         if look.is_due():
-            wishes = stops.wishes()
+            with look.counted():
+                wishes = stops.wishes()
             if wishes.cancel:
                 raise Canceled
             preview_wanted = wishes.preview

@@ -1,4 +1,8 @@
-"""What a running job tells: progress into Celery's task state, previews to S3."""
+"""What a running job tells: progress into Celery's task state, previews to S3.
+
+It costs at most `PROGRESS_SHARE` + `PREVIEW_SHARE` of the time that it runs, and the first of each:
+whoever is slow to take reports gets fewer.
+"""
 
 import io
 from collections.abc import Callable
@@ -13,6 +17,8 @@ from worker.engine import Progress, Stylization
 from worker.manifest import job_losses
 from worker.pace import Interval, Pace
 
+PROGRESS_SHARE = 0.003
+PREVIEW_SHARE = 0.007
 PREVIEW_QUALITY = 80
 PREVIEW_MAX_PX = 768
 log = structlog.get_logger(__name__)
@@ -34,17 +40,21 @@ class Reporter:
         self._storage = storage
         self._publish = publish
         self._pace = Pace(run.levels, run.parameters.deadline_seconds)
-        self._progress_interval = Interval(settings.progress_interval_seconds)
-        self._preview_interval = Interval(settings.preview_interval_seconds)
+        self._progress_interval = Interval(settings.progress_interval_seconds, PROGRESS_SHARE)
+        self._preview_interval = Interval(settings.preview_interval_seconds, PREVIEW_SHARE)
         self._previews = 0
 
     def step(self, progress: Progress, *, preview_wanted: bool) -> None:
         """Take note of a step, and publish what is due."""
         self._pace.step(progress)
         if self._progress_interval.is_due():
-            self._publish(self.describe(progress))
+            described = self.describe(progress)  # waits for the device: that is the step's time
+            with self._progress_interval.counted():
+                self._publish(described)
         if (preview_wanted or self._previews == 0) and self._preview_interval.is_due():
-            self._store_preview()
+            progress.losses()  # the same wait
+            with self._preview_interval.counted():
+                self._store_preview()
 
     def describe(self, progress: Progress) -> JobProgress:
         """The progress as clients see it. Reads the losses from the device."""

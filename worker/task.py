@@ -37,15 +37,17 @@ def run_job(node: Node, task: Task, job_id: str, shutting_down: Flag) -> dict[st
     Raises:
         Ignore: there is nothing to do here, or the job ended otherwise; its record says how.
     """
-    lease = node.records.claim(job_id, node.name)
-    if not isinstance(lease, Lease):
-        log.info("job not taken", job_id=job_id, why=lease)
-        raise Ignore(lease)
-    with (
-        structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt),
-        node.heartbeat.holding(lease) as hold,
-    ):
-        return _run_held(node, task, hold, shutting_down)
+    with node.speedometer.resting():
+        node.threads.take()
+        lease = node.records.claim(job_id, node.name)
+        if not isinstance(lease, Lease):
+            log.info("job not taken", job_id=job_id, why=lease)
+            raise Ignore(lease)
+        with (
+            structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt),
+            node.heartbeat.holding(lease) as hold,
+        ):
+            return _run_held(node, task, hold, shutting_down)
 
 
 def _run_held(node: Node, task: Task, hold: Hold, shutting_down: Flag) -> dict[str, Any]:

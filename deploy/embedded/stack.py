@@ -14,6 +14,7 @@ from deploy.embedded.data import DataFolder
 from deploy.embedded.ports import listen
 from deploy.embedded.process import Process
 from deploy.embedded.servers import start_seaweedfs, start_valkey
+from shared.cores import Cores
 from shared.settings import Settings
 
 API_START_SECONDS = 30.0
@@ -81,12 +82,13 @@ class Stack:
             self.environment |= server.environment
 
         self._report(f"Starting {self._worker_count} worker(s): VGG-19 is loaded")
-        threads = max(1, _usable_cores() // self._worker_count)
+        # Known beforehand, so that even the first to be up leaves the others theirs
+        threads = self.settings.threads or Cores.usable().share(self._worker_count)
         for number in range(1, self._worker_count + 1):
             worker = self._spawn(
                 f"worker-{number}",
                 ["worker", "--name", f"worker-{number}"],
-                {"IMPASTO_THREADS": str(threads)} if "IMPASTO_THREADS" not in os.environ else {},
+                {"IMPASTO_THREADS": str(threads)},
             )
             self.workers.append(worker)
 
@@ -128,10 +130,3 @@ class Stack:
         except httpx.TransportError:
             return False
         return answer.is_success and len(answer.json()["workers"]) >= self._worker_count
-
-
-def _usable_cores() -> int:
-    """Cores that this process may use, which may be fewer than the machine has."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

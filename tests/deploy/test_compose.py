@@ -204,7 +204,7 @@ def test_the_healthcheck_knows_workers_that_are_registered(settings: Settings) -
         assert healthcheck.missing({"container-7"}, settings) == set()
         assert healthcheck.missing({"container-7", "other"}, settings) == {"other"}
     finally:
-        registry.withdraw("container-7")
+        registry.withdraw(worker("container-7"))
     assert healthcheck.missing({"container-7"}, settings) == {"container-7"}
 
 

@@ -20,6 +20,7 @@ def worker(name: str, job_id: str | None = None) -> Worker:
         precision="float32",
         weights="oxford-q8",
         weights_sha256="0" * 64,
+        cores="some",
         speed=Speed(
             float32=NetworkSpeed(
                 seconds_per_flop=1e-11, seconds_per_value=1e-9, seconds_per_weight=1e-9
@@ -67,9 +68,23 @@ def test_a_worker_that_is_not_heard_of_vanishes_and_one_that_is_stays(
 def test_a_worker_that_leaves_is_gone_at_once(registry: WorkerRegistry) -> None:
     registry.announce(worker("a"))
     registry.announce(worker("b"))
-    registry.withdraw("a")
+    registry.withdraw(worker("a"))
     assert registry.up() == [worker("b")]
 
 
 def test_nobody_is_up_at_first(registry: WorkerRegistry) -> None:
     assert registry.up() == []
+
+
+def test_workers_on_the_same_cores_know_how_many_they_are(
+    registry: WorkerRegistry, valkey: redis.Redis
+) -> None:
+    elsewhere = worker("c").model_copy(update={"cores": "others"})
+    for one in (worker("a"), worker("b"), elsewhere):
+        registry.announce(one)
+    assert (registry.count_on("some"), registry.count_on("others")) == (2, 1)
+    registry.withdraw(worker("a"))
+    assert registry.count_on("some") == 1
+    time.sleep(0.7)  # the rest are not heard of any more
+    assert registry.count_on("some") == 0
+    assert not valkey.keys("impasto:cores:*")

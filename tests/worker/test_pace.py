@@ -149,3 +149,57 @@ def test_after_a_pause_there_is_one_and_not_all_that_were_missed(clock: Clock) -
 def test_an_interval_of_nothing_is_always_due(clock: Clock) -> None:
     interval = Interval(0.0)
     assert all(interval.is_due() for _ in range(3))
+
+
+@pytest.mark.parametrize("cost", [0.001, 0.02, 0.4])
+def test_what_is_counted_takes_no_more_than_its_share_of_the_time(
+    clock: Clock, cost: float
+) -> None:
+    share, started, spent = 0.01, clock.now, 0.0
+    interval = Interval(0.5, share)
+    for _ in range(2000):
+        clock.now += 0.1
+        if interval.is_due():
+            with interval.counted():
+                clock.now += cost
+            spent += cost
+            assert spent - cost <= share * (clock.now - started)  # all but the first
+    assert spent > 0.8 * min(share, cost / 0.5) * (clock.now - started)  # and it uses what it has
+
+
+def test_what_costs_nothing_keeps_to_its_interval(clock: Clock) -> None:
+    interval = Interval(1.0, share=0.01)
+    due = 0
+    for _ in range(100):
+        if interval.is_due():
+            due += 1
+            with interval.counted():
+                pass
+        clock.now += 0.1
+    assert due == 10
+
+
+def test_after_an_outage_it_is_tried_again_within_a_minute(clock: Clock) -> None:
+    interval = Interval(0.5, share=0.01)
+    assert interval.is_due()
+    with interval.counted():
+        clock.now += 600
+    clock.now += 59
+    assert not interval.is_due()
+    clock.now += 2
+    assert interval.is_due()
+
+
+def test_time_counts_also_when_it_ends_in_an_error(clock: Clock) -> None:
+    interval = Interval(0.5, share=0.01)
+    assert interval.is_due()
+
+    def fail() -> None:
+        with interval.counted():
+            clock.now += 0.2
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        fail()
+    clock.now += 30
+    assert not interval.is_due()

@@ -47,7 +47,7 @@ class Shelf(dict[str, bytes]):
 
 @pytest.fixture(scope="module")
 def network() -> VGG19:
-    return VGG19(load_weights("oxford-q8"), "cpu")
+    return VGG19(load_weights("oxford-q8"), "cpu", target_cache_bytes=2**26)
 
 
 @pytest.fixture
@@ -136,6 +136,18 @@ def test_a_texture_needs_no_content_and_ignores_one(
 def test_a_reconstruction_needs_no_style(paint_job: Paint, content: str) -> None:
     output, _ = paint_job(Inputs(content=content, styles=[]), preset="reconstruction")
     assert (output.width_px, output.height_px) == (48, 36)
+
+
+def test_a_job_like_the_one_before_computes_no_targets_and_paints_the_same_bytes(
+    paint_job: Paint, network: VGG19, content: str, style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.targets.clear()
+    inputs = Inputs(content=content, styles=[style])
+    first, _ = paint_job(inputs)
+    assert 0 < network.targets.bytes <= network.targets.limit_bytes
+    monkeypatch.setattr(network.targets, "add", None)  # would be called with what is new
+    again, _ = paint_job(inputs)
+    assert again.sha256 == first.sha256
 
 
 def test_masks_and_an_image_to_start_from_are_used(

@@ -8,13 +8,16 @@ import time
 from types import FrameType
 
 import click
-import torch
 
+from shared.cores import Cores
 from shared.settings import Settings
-from worker.engine import EngineError, load_weights, resolve_device
 
 POLL_SECONDS = 0.5
 RESTART_SECONDS = 2.0
+# What glibc reads when a process starts. Without it, slivers of memory beside each tensor stay in
+# a cache of small pieces, so that tensors cannot be joined when they are freed: painting then takes
+# half as much memory again.
+MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
 
 @click.command()
@@ -35,22 +38,17 @@ def worker(device: str | None, gpus: str | None, name: str | None, log_level: st
     running job back to the queue and ends the worker.
     """
     settings = Settings()
-    device = device or settings.device
     name = name or settings.worker_name
-    try:
-        load_weights(settings.weights)  # of no use in this process, but only this shows all faults
-        if gpus is None:
-            resolve_device(device)
-    except EngineError as error:
-        raise click.ClickException(str(error)) from None
     if gpus == "all":
-        _one_for_each_gpu(name, log_level)
+        _one_for_each_gpu(name, settings.threads, log_level)
     else:
-        _become_celery(device, name or f"{os.uname().nodename}-{os.getpid()}", log_level)
+        name = name or f"{os.uname().nodename}-{os.getpid()}"
+        _become_celery(device or settings.device, name, log_level)
 
 
 def _become_celery(device: str, name: str, log_level: str) -> None:
-    environment = {**os.environ, "IMPASTO_DEVICE": device, "IMPASTO_WORKER_NAME": name}
+    named = {"IMPASTO_DEVICE": device, "IMPASTO_WORKER_NAME": name}
+    environment = {**MALLOC, **os.environ, **named}
     command = [
         *(sys.executable, "-m", "celery", "--quiet", "-A", "worker.app", "worker"),
         *("--pool", "prefork", "--concurrency", "1"),
@@ -60,14 +58,17 @@ def _become_celery(device: str, name: str, log_level: str) -> None:
     os.execve(sys.executable, command, environment)  # noqa: S606 - signals go to Celery itself
 
 
-def _one_for_each_gpu(name: str | None, log_level: str) -> None:
+def _one_for_each_gpu(name: str | None, threads: int | None, log_level: str) -> None:
+    import torch  # which takes seconds, and no other worker waits for it twice
+
     count = torch.cuda.device_count()  # asks the driver; makes no CUDA context in this process
     if count == 0:
         raise click.ClickException(
             "--gpus all: no GPU is visible here; leave it out to use the CPU"
         )
     prefix = name or os.uname().nodename
-    children = {gpu: _start_on(gpu, prefix, log_level) for gpu in range(count)}
+    threads = threads or Cores.usable().share(count)
+    children = {gpu: _start_on(gpu, prefix, threads, log_level) for gpu in range(count)}
     stopping = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -86,16 +87,17 @@ def _one_for_each_gpu(name: str | None, log_level: str) -> None:
                 click.echo(f"the worker of GPU {gpu} ended; starting it again", err=True)
                 time.sleep(RESTART_SECONDS)
                 if not stopping:  # the signal may have come during the pause
-                    children[gpu] = _start_on(gpu, prefix, log_level)
+                    children[gpu] = _start_on(gpu, prefix, threads, log_level)
     for child in children.values():
         child.wait()
 
 
-def _start_on(gpu: int, prefix: str, log_level: str) -> subprocess.Popen[bytes]:
+def _start_on(gpu: int, prefix: str, threads: int, log_level: str) -> subprocess.Popen[bytes]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     pinned = visible.split(",")[gpu] if visible else str(gpu)
     command = [
         *(sys.executable, "-m", "client.cli", "worker", "--device", "cuda:0"),
         *("--name", f"{prefix}-gpu{gpu}", "--log-level", log_level),
     ]
-    return subprocess.Popen(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": pinned})
+    environment = {"CUDA_VISIBLE_DEVICES": pinned, "IMPASTO_THREADS": str(threads)}
+    return subprocess.Popen(command, env={**os.environ, **environment})

@@ -1,6 +1,9 @@
 """Which device computes, and in which arithmetic. The hardware is asked, not its name."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -51,6 +54,27 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         # oneDNN also takes bfloat16 without these instructions, slower than float32
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@contextmanager
+def products_of_bfloat16() -> Iterator[None]:
+    """Multiply float32 matrices that hold values of bfloat16 in the hardware for those.
+
+    Every product is exact then (TF32, on a GPU, has more digits yet), and sums stay float32: the
+    same result as without, in half the time on a CPU. What bfloat16 cannot hold would be rounded.
+    """
+    kinds: dict[Any, str] = {
+        torch.backends.mkldnn.matmul: "bf16",  # type: ignore[attr-defined]
+        torch.backends.cuda.matmul: "tf32",
+    }
+    before = [kind.fp32_precision for kind in kinds]
+    for kind, precision in kinds.items():
+        kind.fp32_precision = precision
+    try:
+        yield
+    finally:
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
 
 
 def device_name(device: torch.device) -> str:

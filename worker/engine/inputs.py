@@ -12,9 +12,10 @@ from shared.levels import Level, Shape
 from shared.parameters import Parameters
 from worker.engine import color, start
 from worker.engine.errors import InvalidInput
-from worker.engine.objective import Targets, style_shares
+from worker.engine.objective import style_shares
 from worker.engine.pyramid import resize
 from worker.engine.regions import feather
+from worker.engine.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -92,16 +93,16 @@ class Inputs:
         """The shapes of what is painted from."""
         return Images(self.content_shape, self.style_shapes, masked=bool(self.masks))
 
-    def targets(self, level: Level, device: torch.device) -> Targets:
+    def targets(self, level: Level) -> Targets:
         """What the picture is compared with at `level`."""
-        content = self._content_at(level, device)
+        content = self._content_at(level)
         if content is not None and self.parameters.color == "luminance":
             content = color.gray(content)
         styles = [
-            resize(style, level.style_shape(_shape(style), self.parameters)).to(device)
+            resize(style, level.style_shape(_shape(style), self.parameters))
             for style in self.styles
         ]
-        masks = [self._mask_at(mask, level).to(device) for mask in self.masks]
+        masks = [self._mask_at(mask, level) for mask in self.masks]
         return Targets(content, styles, masks, level.height, level.width)
 
     def start(self, level: Level, generator: torch.Generator, device: torch.device) -> Tensor:
@@ -127,9 +128,9 @@ class Inputs:
     def finish(self, painted: Tensor, level: Level) -> Tensor:
         """The picture as it is delivered, from pixels of (3, H, W): with the colours of the content
         if they are to be kept."""
-        content = self._content_at(level, painted.device)
+        content = self._content_at(level)
         if content is not None and self.parameters.color == "luminance":
-            painted = color.with_luma(content, painted)
+            painted = color.with_luma(content.to(painted.device), painted)
         return painted
 
     def judged(self, painted: Tensor) -> Tensor:
@@ -137,10 +138,10 @@ class Inputs:
         those of the content."""
         return color.gray(painted) if self.parameters.color == "luminance" else painted
 
-    def _content_at(self, level: Level, device: torch.device) -> Tensor | None:
+    def _content_at(self, level: Level) -> Tensor | None:
         if self.content is None:
             return None
-        return resize(self.content, (level.height, level.width)).to(device)
+        return resize(self.content, (level.height, level.width))
 
     def _mask_at(self, mask: Tensor, level: Level) -> Tensor:
         resized = resize(mask.unsqueeze(0), (level.height, level.width)).squeeze(0)

@@ -9,7 +9,8 @@ part, collecting them and going back from them, stands here once for all, and a 
 is a few lines over C x C matrices that autograd differentiates.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from shared.parameters import Parameters
+from worker.engine.hardware import products_of_bfloat16
 from worker.engine.square_root import square_root, trace_of_square_root
 
 # Adds dL/dF to a gradient, in place: (features, gradient), both (positions, channels). It is given
@@ -25,6 +27,8 @@ Backward = Callable[[Tensor, Tensor], None]
 
 # Keeps a covariance positive definite (crowsonkb/style-transfer-pytorch).
 COVARIANCE_EPSILON = 1e-4
+# Of 4 bytes: 2 MB, which a core's cache holds.
+PART_VALUES = 2**19
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,39 @@ def collect(features: Tensor, mask: Tensor | None = None, *, centered: bool = Fa
     From zero: sums, so parts of a picture can be added up. Or, `centered`, from the features' own
     mean: a covariance is then no difference of two numbers that are much larger.
     """
-    features = features.float()
-    count = features.new_tensor(float(len(features))) if mask is None else mask.sum()
+    if mask is None:
+        count = torch.full((), float(len(features)), device=features.device)
+    else:
+        count = mask.sum()
+    channels = features.shape[1]
+    zeros = torch.zeros(channels, device=features.device)
     origin = None
     if centered:
-        origin = (features.sum(0) if mask is None else mask @ features) / count
-        features = features - origin
-    weighted = features if mask is None else features * mask.unsqueeze(1)
-    return Statistics(len(features), count, origin, weighted.sum(0), weighted.T @ features)
+        sums = (weighted.sum(0) for _, weighted in _parts(features, mask))
+        origin = sum(sums, start=zeros) / count
+    first, second = zeros, torch.zeros(channels, channels, device=features.device)
+    of_bfloat16 = features.dtype == torch.bfloat16 and mask is None and not centered
+    with products_of_bfloat16() if of_bfloat16 else nullcontext():
+        for part, weighted in _parts(features, mask, origin):
+            first = first + weighted.sum(0)
+            second.addmm_(weighted.T, part)
+    return Statistics(len(features), count, origin, first, second)
+
+
+def _parts(
+    features: Tensor, mask: Tensor | None, origin: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The features from `origin` on, in float32, without and with their weights: as many positions
+    at a time as stay in a processor's cache."""
+    length = max(1, PART_VALUES // features.shape[1])
+    for start in range(0, len(features), length):
+        part = features[start : start + length].float()
+        if origin is not None:
+            part = part - origin
+        if mask is None:
+            yield part, part
+        else:
+            yield part, part * mask[start : start + length].unsqueeze(1)
 
 
 # A mixture of styles: the statistics of each with its share of the whole.

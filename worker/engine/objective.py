@@ -17,10 +17,10 @@ from worker.engine.losses import (
     Region,
     Statistics,
     StyleLoss,
-    collect,
 )
 from worker.engine.regions import at_layer
 from worker.engine.space import Space
+from worker.engine.targets import Targets, content_features, style_statistics
 from worker.engine.total_variation import TOTAL_VARIATIONS, with_gradient
 from worker.engine.vgg import VGG19, Architecture, Network
 
@@ -137,17 +137,6 @@ class Objective:
         return _stacked(values)
 
 
-@dataclass(frozen=True)
-class Targets:
-    """What the picture is compared with, at the size at which it is: pictures of (3, H, W)."""
-
-    content: Tensor | None
-    styles: Sequence[Tensor]
-    masks: Sequence[Tensor]  # (H, W) in [0, 1], one for each style, or none at all
-    height: int  # of the picture that is painted, px
-    width: int
-
-
 def build_objective(
     vgg: VGG19,
     targets: Targets,
@@ -156,38 +145,27 @@ def build_objective(
     *,
     recompute: bool = False,
 ) -> Objective:
-    """The objective for `targets`, whose features are computed here, once.
+    """The objective for `targets`, which the network is shown here, unless it knows them.
 
     `recompute` as in `VGG19.network`.
     """
-
-    # There is no way back from the targets: nothing is computed again, and no memory is taken
-    def network(layers: Mapping[str, float], *, recompute: bool = True) -> Network:
-        return vgg.network(layers, dtype, Architecture.of(parameters), recompute=recompute)
-
     content_weights = parameters.content_layer_weights
     style_weights = parameters.style_layer_weights
     terms: list[Term] = []
     if content_weights and targets.content is not None:
-
-        def note_content(layer: str, features: Tensor) -> None:
-            target = features.clone()  # the network goes on in the same memory
-            loss = ContentLoss(target, content_weights[layer], relative=parameters.relative)
-            terms.append(Term("content", layer, loss))
-
-        network(content_weights).forward(targets.content, note_content)
+        features = content_features(vgg, targets.content, parameters, dtype)
+        for layer, weight in content_weights.items():
+            content_loss = ContentLoss(features[layer], weight, relative=parameters.relative)
+            terms.append(Term("content", layer, content_loss))
     if style_weights:
-        centered = DISTANCES[parameters.style_loss].centered
-        found = [
-            _statistics(network(style_weights), style, centered=centered)
-            for style in targets.styles
-        ]
+        found = [style_statistics(vgg, style, parameters, dtype) for style in targets.styles]
         for layer, weight in style_weights.items():
             styles = [statistics[layer] for statistics in found]
-            loss = StyleLoss(_regions(styles, layer, weight, targets, parameters))
-            terms.append(Term("style", layer, loss))
+            style_loss = StyleLoss(_regions(styles, layer, weight, targets, parameters))
+            terms.append(Term("style", layer, style_loss))
+    layers = {**content_weights, **style_weights}
     return Objective(
-        network({**content_weights, **style_weights}, recompute=recompute),
+        vgg.network(layers, dtype, Architecture.of(parameters), recompute=recompute),
         terms,
         Space.named(parameters.space, vgg.device),
         TOTAL_VARIATIONS[parameters.tv_loss],
@@ -199,16 +177,6 @@ def style_shares(parameters: Parameters, styles: int) -> list[float]:
     """The share of each style; they add up to 1."""
     weights = parameters.style_weights or [1.0] * styles
     return [weight / sum(weights) for weight in weights]
-
-
-def _statistics(network: Network, style: Tensor, *, centered: bool) -> dict[str, Statistics]:
-    found: dict[str, Statistics] = {}
-
-    def note(layer: str, features: Tensor) -> None:
-        found[layer] = collect(features, centered=centered)
-
-    network.forward(style, note)
-    return found
 
 
 def _regions(
@@ -234,6 +202,7 @@ def _regions(
     for style, share, mask in zip(styles, shares, targets.masks, strict=True):
         at_positions = at_layer(mask, height, width)
         area = at_positions.mean().item()
+        at_positions = at_positions.to(style.second.device)
         if area > 0 and share > 0:
             importance = weight * area * share * len(styles)
             regions.append(Region(distance([(1.0, style)], parameters), importance, at_positions))

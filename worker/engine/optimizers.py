@@ -15,6 +15,7 @@ from torch import Tensor
 
 from shared.parameters import UNITS, Parameters, StepDecay
 from worker.engine.line_search import strong_wolfe
+from worker.engine.preconditioner import Preconditioner
 
 State = dict[str, Any]
 
@@ -120,13 +121,13 @@ class LBFGS:
     The direction -H g is computed in the compact form of Byrd, Nocedal & Schnabel (1994), equation
     3.1: the two-loop recursion, written with matrices. For m pairs S = (s_i), Y = (y_i),
 
-        H g = γ g + [S  γY] [ R⁻ᵀ (D + γ YᵀY) R⁻¹   -R⁻ᵀ ] [  Sᵀg ]
-                            [        -R⁻¹              0  ] [ γYᵀg ]
+        H g = γ P g + [S  γPY] [ R⁻ᵀ (D + γ YᵀPY) R⁻¹   -R⁻ᵀ ] [  Sᵀg  ]
+                               [         -R⁻¹              0  ] [ γYᵀPg ]
 
-    with R_ij = s_iᵀ y_j for i ≤ j in order of age, D its diagonal, and γ = sᵀy / yᵀy of the
-    youngest pair. One pass over the history for the products and one for the direction. Without a
-    line search, a step takes one evaluation, and nothing is read back to the host; with one, the
-    host waits for every evaluation.
+    with R_ij = s_iᵀ y_j for i ≤ j in order of age, D its diagonal, and γ = sᵀy / yᵀPy of the
+    youngest pair. γ P is what H is taken for before any pair is known. One pass over the history
+    for the products and one for the direction. Without a line search, a step takes one evaluation,
+    and nothing is read back to the host; with one, the host waits for every evaluation.
     """
 
     # A pair is kept if sᵀy > MIN_CURVATURE |s| |y|; else it would not leave H positive definite.
@@ -142,19 +143,23 @@ class LBFGS:
         max_step: float | None,
         line_search: bool,
         bounds: Bounds | None,
+        coarse_first: float,
     ) -> None:
-        """`max_step` is the longest step without a line search, as the mean change of a value."""
+        """`max_step` is the longest step without a line search, as the mean change of a value;
+        `coarse_first` is the exponent of the `Preconditioner`."""
         self.learning_rate = learning_rate
         self.history_size = history_size
         self.max_step = max_step
         self.line_search = line_search
         self.bounds = bounds
+        self.precondition = Preconditioner(variable, coarse_first)
         self.pairs = 0  # that have been begun; the last `history_size` are there
         # (slot, s or y, pixel). Until y is known, the slot of the last step holds its gradient.
-        self.history = variable.new_zeros(history_size, 2, variable.numel())
+        # A slot that was never begun is never read: memory is taken as it is needed.
+        self.history = variable.new_empty(history_size, 2, variable.numel())
         zeros = variable.new_zeros(history_size, history_size, dtype=torch.float64)
         self.sy = zeros  # s_iᵀ y_j, by slot
-        self.yy = zeros.clone()  # y_iᵀ y_j, by slot
+        self.yy = zeros.clone()  # y_iᵀ P y_j, by slot
         self.gamma = zeros.new_ones(())
 
     def step(self, variable: Tensor, evaluate: Evaluate) -> None:
@@ -178,17 +183,19 @@ class LBFGS:
         self.pairs += 1
 
     def _first_direction(self, loss: Tensor, g: Tensor) -> Tensor:
-        """With nothing known yet: -g min(1, 1/|g|₁), as torch.optim.LBFGS, which is hardly a step.
+        """With nothing known yet: -Pg min(1, 1/|Pg|₁), where P = 1 as torch.optim.LBFGS, which is
+        hardly a step.
 
         Where steps are bounded, one of the full length: it leaves a twentieth less loss after 30
         steps. With a line search, one that would lower the loss by a share of FIRST_GAIN if it
         fell in a straight line: torch's may be too short for a float32 loss to fall at all.
         """
+        pg = self.precondition(g)
         if self.line_search:
-            return -g * (self.FIRST_GAIN * loss / (g @ g))
+            return -pg * (self.FIRST_GAIN * loss / (g @ pg))
         if self.max_step is not None:
-            return -g * (self.max_step / g.abs().mean().clamp_min(torch.finfo(g.dtype).tiny))
-        return -g * (1 / g.abs().sum()).clamp_max(1)
+            return -pg * (self.max_step / pg.abs().mean().clamp_min(torch.finfo(g.dtype).tiny))
+        return -pg * (1 / pg.abs().sum()).clamp_max(1)
 
     def _direction(self, g: Tensor) -> Tensor:
         """-H g, after completing the pair of the last step."""
@@ -196,8 +203,10 @@ class LBFGS:
         used = min(self.pairs, self.history_size)
         s, y = self.history[newest]
         torch.sub(g, y, out=y)
-        history = self.history[:used].flatten(0, 1)  # (2 used, pixels)
-        products = (history @ torch.stack((y, g), dim=1)).double().view(used, 2, 2)
+        all_s, all_y = self.history[:used].unbind(1)  # (used, pixels) each
+        seen = torch.stack((y, g))
+        # (used, s or y, with the youngest y or g)
+        products = torch.stack((all_s @ seen.T, all_y @ self.precondition(seen).T), 1).double()
 
         keep = products[newest, 0, 0] > self.MIN_CURVATURE * s.norm() * y.norm()
         s.mul_(keep)
@@ -218,9 +227,9 @@ class LBFGS:
         p = torch.linalg.solve_triangular(r, sg, upper=True)
         right = d.unsqueeze(1) * p + self.gamma * (yy @ p - yg)
         u = torch.linalg.solve_triangular(r.T, right, upper=False)
-        coefficients = torch.stack((-u, self.gamma * p), dim=1).roll(oldest, 0)
-        direction = coefficients.view(-1).to(g.dtype) @ history
-        return direction.sub_(self.gamma.to(g.dtype) * g)
+        of_s, of_y = torch.cat((-u, self.gamma * p), dim=1).roll(oldest, 0).to(g.dtype).unbind(1)
+        rest = (of_y @ all_y).sub_(self.gamma.to(g.dtype) * g)
+        return self.precondition(rest).addmv_(all_s.T, of_s)
 
     def _move(self, variable: Tensor, change: Tensor, s: Tensor) -> None:
         """x ← x + change, and what it changed by into `s`.
@@ -286,6 +295,7 @@ def build_optimizer(
         max_step=None if max_step is None else max_step * caution / UNITS[parameters.space],
         line_search=parameters.line_search == "strong-wolfe",
         bounds=bounds,
+        coarse_first=parameters.coarse_first,
     )
 
 

@@ -25,27 +25,41 @@ CALLS = 300
 DESCENTS = 500
 
 
-def measure_speed(vgg: VGG19) -> Speed:
-    """The speed of `vgg` on its device, as it is busy now."""
+def measure_speed(vgg: VGG19, look: Callable[[], object] = lambda: None) -> Speed:
+    """The speed of `vgg` on its device, as it is busy now.
+
+    `look` is called again and again, some tenths of a second apart; what it raises ends the
+    measurement.
+    """
     call = _seconds_per_call(vgg.device)
+    float32 = _network_speed(vgg, "float32", call, look)
+    bfloat16 = _network_speed(vgg, "bfloat16", call, look)
+    look()
     return Speed(
-        float32=_network_speed(vgg, "float32", call),
-        bfloat16=_network_speed(vgg, "bfloat16", call),
+        float32=float32,
+        bfloat16=bfloat16,
         seconds_per_product_flop=_seconds_per_product_flop(vgg.device),
         seconds_per_byte=_seconds_per_byte(vgg.device),
         seconds_per_call=call,
     )
 
 
-def _network_speed(vgg: VGG19, precision: str, seconds_per_call: float) -> NetworkSpeed:
+def _network_speed(
+    vgg: VGG19, precision: str, seconds_per_call: float, look: Callable[[], object]
+) -> NetworkSpeed:
     """Passes of two depths and of two sizes or more tell three rates."""
-    passes = {(DEEP, SMALL_PX): _pass_seconds(vgg, precision, DEEP, SMALL_PX)}
+
+    def measure(layer: str, side: int) -> float:
+        look()
+        return _pass_seconds(vgg, precision, layer, side)
+
+    passes = {(DEEP, SMALL_PX): measure(DEEP, SMALL_PX)}
     for large in LARGE_PX:
-        passes[DEEP, large] = _pass_seconds(vgg, precision, DEEP, large)
+        passes[DEEP, large] = measure(DEEP, large)
         if passes[DEEP, large] > LONG_SECONDS:
             break
     for side in (SMALL_PX, large):
-        passes[SHALLOW, side] = _pass_seconds(vgg, precision, SHALLOW, side)
+        passes[SHALLOW, side] = measure(SHALLOW, side)
     work = [network_pass([layer], (side, side)) * 2 for layer, side in passes]
     flops, values, weights = non_negative_rates(
         [(w.flops, w.values, w.weights) for w in work],

@@ -137,7 +137,10 @@ class Stylization:
         self._vgg = vgg
         self._precision = vgg.precision(parameters.precision)
         self._recoveries = 0
-        self._available = available_bytes(vgg.device)
+        self._has_released = False  # whether memory ran short on the way
+        # As if all were kept that may be: what fits does not depend on the runs before
+        still_to_keep = vgg.targets.limit_bytes - vgg.targets.bytes
+        self._available = available_bytes(vgg.device) - still_to_keep
         self._recompute = has_to_recompute(
             parameters, self._inputs.shapes, self._precision, vgg.device, self._available
         )
@@ -354,11 +357,12 @@ class Stylization:
                 )
             return stage.objective(variable)
         except (RuntimeError, MemoryError) as error:
-            if self._recompute or not is_out_of_memory(error):
+            if self._has_released or not is_out_of_memory(error):
                 raise
         # Not within the except: the error keeps alive what did not fit.
-        self._recompute = True
+        self._has_released = self._recompute = True
         stage.objective = None
+        self._vgg.targets.clear()
         release_memory(self._vgg.device)
         return self._evaluate(stage, variable)
 
@@ -432,7 +436,7 @@ class Stylization:
     def _objective(self, index: int, precision: str, *, recompute: bool) -> Objective:
         return build_objective(
             self._vgg,
-            self._inputs.targets(self.levels[index], self._vgg.device),
+            self._inputs.targets(self.levels[index]),
             self.parameters,
             PRECISIONS[precision],
             recompute=recompute,

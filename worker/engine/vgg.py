@@ -6,20 +6,21 @@ only variable, so no autograd tape is needed: the backward pass walks the line i
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from shared.network import LINE
+from shared.network import CHEAP, LINE
 from shared.parameters import LAYER_NAMES, Parameters
 from worker.engine.activations import unit_activations
+from worker.engine.cache import TargetCache
+from worker.engine.convolution import Convolution, exact_convolutions, picture_in_parts
 from worker.engine.errors import InvalidInput
 from worker.engine.hardware import device_name, resolve_device, resolve_precision
-from worker.engine.pooling import Pooling
+from worker.engine.memory import keep_freed_memory
+from worker.engine.pooling import Pooled, Pooling
 from worker.engine.weights import MEAN, STD, Weights
 
 # Looks at one layer: (layer, features as (positions, channels)).
@@ -47,38 +48,16 @@ class Architecture:
 TRAINED = Architecture()
 
 
-@dataclass(frozen=True)
-class Convolution:
-    """A 3 x 3 convolution and its adjoint.
-
-    The gradient by the input is a convolution of the gradient by the output, with the kernel
-    rotated by 180° and its channels exchanged.
-    """
-
-    kernel: Tensor  # (O, I, 3, 3)
-    bias: Tensor  # (O,)
-    adjoint: Tensor  # (I, O, 3, 3)
-
-    def forward(self, image: Tensor, padding: str = "zero") -> Tensor:
-        """(1, I, H, W) -> (1, O, H, W)."""
-        if padding == "replicate":
-            return F.conv2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), self.kernel, self.bias)
-        return F.conv2d(image, self.kernel, self.bias, padding=1)
-
-    def backward(self, gradient: Tensor, padding: str = "zero") -> Tensor:
-        """(1, O, H, W) -> (1, I, H, W)."""
-        if padding == "replicate":
-            padded = F.conv2d(gradient, self.adjoint, padding=2)
-            return _fold_border(_fold_border(padded, 2), 3)
-        return F.conv2d(gradient, self.adjoint, padding=1)
-
-
 class VGG19:
     """The network on one device. Loaded once, shared by many runs; see `Network` for the work
     itself."""
 
-    def __init__(self, weights: Weights, device: str = "auto") -> None:
+    def __init__(
+        self, weights: Weights, device: str = "auto", *, target_cache_bytes: int = 0
+    ) -> None:
         """`device` is auto, cpu, cuda or cuda:N.
+
+        Up to `target_cache_bytes` of targets are kept for later runs with the same images.
 
         Raises:
             DeviceError: there is no such device.
@@ -86,6 +65,9 @@ class VGG19:
         self.name = weights.name
         self.sha256 = weights.sha256
         self.device = resolve_device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.targets = TargetCache(target_cache_bytes)
         self._weights = weights
         self._convolutions: dict[tuple[str, torch.dtype], dict[str, Convolution]] = {}
 
@@ -128,21 +110,13 @@ class VGG19:
 
     def _prepare(self, activations: str, dtype: torch.dtype) -> dict[str, Convolution]:
         """The weights on the device, in the layout and type in which they are used."""
-
-        def place(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-            return tensor.to(self.device, dtype).contiguous(memory_format=torch.channels_last)
-
         weights = unit_activations(self._weights) if activations == "unit" else self._weights
-        prepared = {}
-        for name, (kernel, bias) in weights.convolutions.items():
-            # Three channels are too few for bfloat16 to pay, and the picture keeps its bits
-            forward_dtype = torch.float32 if name == "conv1_1" else dtype
-            prepared[name] = Convolution(
-                kernel=place(kernel, forward_dtype),
-                bias=bias.to(self.device, forward_dtype),
-                adjoint=place(kernel.flip(2, 3).transpose(0, 1), dtype),
+        return {
+            name: Convolution.prepare(
+                kernel, bias, self.device, dtype, of_picture=name == "conv1_1"
             )
-        return prepared
+            for name, (kernel, bias) in weights.convolutions.items()
+        }
 
 
 @dataclass
@@ -150,7 +124,13 @@ class Block:
     """The convolutions between two poolings, as one pass went through them."""
 
     input: Tensor  # (1, C, H, W), what the first of them took
-    outputs: dict[str, Tensor]  # name -> (1, C, H, W), of every ReLU and every layer that is read
+    outputs: dict[str, Tensor]  # name -> (1, C, H, W), of ReLUs and of layers that are read
+    pooled: Pooled | None = None  # from the last of them; None in the last block
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Do not keep the outputs of these names."""
+        for name in names:
+            self.outputs.pop(name, None)
 
 
 class Network:
@@ -185,19 +165,22 @@ class Network:
         `read` is called at every layer that is read, from the first to the deepest, with its name
         and features. Returns what `backward` needs.
         """
-        x = (picture.unsqueeze(0) - self._mean) / self._std
+        x = picture_in_parts((picture.unsqueeze(0) - self._mean) / self._std, self._dtype)
         x = x.contiguous(memory_format=torch.channels_last)
-        blocks = []
-        with _exact_convolutions():
-            for number, names in enumerate(self._blocks):
-                x = self._pooling.forward(x) if number else x
+        blocks: list[Block] = []
+        with exact_convolutions():
+            for names in self._blocks:
                 block = Block(x, {})
-                x = self._run(names, block)
+                self._run(names, block)
                 for name in names:
                     if name in self.layers:
                         read(name, _matrix(block.outputs[name]))
+                x = self._pool(names, block)
                 if self._recompute:
-                    block.outputs = {}
+                    block.forget(names)
+                    block.pooled = None
+                elif block.pooled is not None:
+                    block.forget(CHEAP)
                 blocks.append(block)
         return blocks
 
@@ -209,43 +192,58 @@ class Network:
         gradient that has arrived there; it adds the gradient of that layer's own losses.
         """
         gradient: Tensor | None = None
-        with _exact_convolutions():
+        with exact_convolutions():
             for names in reversed(self._blocks):
                 block = blocks.pop()
-                if not block.outputs:
+                if self._recompute:
                     self._run(names, block)
-                last = block.outputs[names[-1]]
-                if gradient is None:
-                    gradient = torch.zeros_like(last)
+                    self._pool(names, block)
+                if gradient is None or block.pooled is None:
+                    gradient = torch.zeros_like(block.outputs[names[-1]])
                 else:
-                    gradient = self._pooling.backward(gradient, last)
-                gradient = self._back(names, block, gradient, inject)
+                    # What was pooled is zero where all is that it comes from: no gradient there
+                    _mask_relu(gradient, block.pooled.features)
+                    gradient = self._pooling.backward(gradient, block.pooled)
+                    block.pooled = None
+                for name in reversed(names):
+                    if name == CHEAP[-1] and name not in block.outputs:
+                        self._run(CHEAP, block)
+                    if name in self.layers:
+                        inject(name, _matrix(block.outputs[name]), _matrix(gradient))
+                    if name.startswith("conv"):
+                        convolution = self._convolutions[name]
+                        gradient = convolution.backward(gradient, self._padding_of(name))
+                    elif name in block.outputs:  # else it was masked where it was pooled
+                        _mask_relu(gradient, block.outputs.pop(name))
         if gradient is None:
             raise AssertionError("a network has at least one layer")
         return (gradient.float() / self._std).squeeze(0).contiguous()
 
-    def _run(self, names: Sequence[str], block: Block) -> Tensor:
-        """Fill the outputs of `block`, and return the last."""
+    def _run(self, names: Sequence[str], block: Block) -> None:
+        """Fill the outputs of `block`."""
         x = block.input
         for name in names:
             if name.startswith("conv"):
-                x = self._convolutions[name].forward(x, self._padding_of(name)).to(self._dtype)
-            else:
-                x = x.relu() if "conv" + name[4:] in self.layers else x.relu_()
+                # What follows a convolution is its ReLU, or nothing after a layer that is read
+                relu = name not in self.layers
+                convolution = self._convolutions[name]
+                x = convolution.forward(x, self._padding_of(name), relu=relu)
+            elif "conv" + name[4:] in self.layers:
+                x = x.relu()
             if name.startswith("relu") or name in self.layers:
                 block.outputs[name] = x
-        return x
 
-    def _back(self, names: Sequence[str], block: Block, gradient: Tensor, inject: Inject) -> Tensor:
-        """From the gradient by the last output of a block to that by its input."""
-        for name in reversed(names):
-            if name in self.layers:
-                inject(name, _matrix(block.outputs[name]), _matrix(gradient))
-            if name.startswith("conv"):
-                gradient = self._convolutions[name].backward(gradient, self._padding_of(name))
-            else:
-                _mask_relu(gradient, block.outputs.pop(name))
-        return gradient
+    def _pool(self, names: Sequence[str], block: Block) -> Tensor:
+        """What the block after `block` takes; the last block's own output, after which nothing is
+        pooled."""
+        last = names[-1]
+        if names is self._blocks[-1]:
+            return block.outputs[last]
+        block.pooled = self._pooling.forward(block.outputs[last])
+        if last not in self.layers and self._pooling.kind != "average":
+            # The way back through this ReLU is that through the pooling: nothing where it is zero
+            del block.outputs[last]
+        return block.pooled.features
 
     def _padding_of(self, name: str) -> str:
         """Only the first convolution sees the border of the picture itself."""
@@ -272,21 +270,3 @@ def _matrix(output: Tensor) -> Tensor:
 def _mask_relu(gradient: Tensor, output: Tensor) -> None:
     """Zero the gradient where the ReLU's output is zero, in place and in one pass."""
     torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
-
-
-def _fold_border(gradient: Tensor, dim: int) -> Tensor:
-    """Give the gradient of a repeated border to what was repeated: (..., n + 2, ...) -> n."""
-    inner = gradient.narrow(dim, 1, gradient.shape[dim] - 2).clone()
-    inner.narrow(dim, 0, 1).add_(gradient.narrow(dim, 0, 1))
-    last = inner.shape[dim] - 1
-    inner.narrow(dim, last, 1).add_(gradient.narrow(dim, last + 2, 1))
-    return inner
-
-
-@contextmanager
-def _exact_convolutions() -> Iterator[None]:
-    """Have cuDNN take float32 at its word (no TF32) and give the same result every time."""
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    ):
-        yield

@@ -120,7 +120,7 @@ def test_a_matched_style_has_the_mean_and_the_covariance_of_the_photograph(
 
 def test_the_network_is_given_the_matched_style(vgg: VGG19, harbor: Tensor, red: Tensor) -> None:
     run = Stylization(vgg, harbor, [red], small(color="match"))
-    (style,) = run._inputs.targets(run.levels[-1], vgg.device).styles
+    (style,) = run._inputs.targets(run.levels[-1]).styles
     mean, covariance = color_statistics(style)
     wanted_mean, wanted = color_statistics(harbor)
     torch.testing.assert_close(mean, wanted_mean, atol=0.03, rtol=0)

@@ -164,7 +164,7 @@ def test_the_scale_of_a_style_decides_the_size_at_which_it_is_seen(
         ({"style_fit": "stretch", "style_scale": 0.5}, (24, 32)),
     ):
         run = Stylization(vgg, content, [style], small(**values, pyramid=None))
-        (seen,) = run._inputs.targets(run.levels[-1], vgg.device).styles
+        (seen,) = run._inputs.targets(run.levels[-1]).styles
         assert seen.shape == (3, *shape)
 
 
@@ -175,7 +175,7 @@ def test_a_stretched_style_has_the_shape_of_the_picture_and_one_that_keeps_its_h
     shapes = []
     for fit in ("keep", "stretch"):
         run = start(vgg, content, square, style_fit=fit, pyramid=None)
-        shapes.append(run._inputs.targets(run.levels[-1], vgg.device).styles[0].shape)
+        shapes.append(run._inputs.targets(run.levels[-1]).styles[0].shape)
     assert shapes == [(3, 64, 64), (3, 48, 64)]
 
 
@@ -185,7 +185,7 @@ def test_a_style_is_seen_smaller_or_larger_as_its_scale_says(vgg: VGG19) -> None
     widths = []
     for scale in (0.5, 1.0, 2.0):
         run = start(vgg, paint_content(64, 64), stripes, style_scale=scale, pyramid=None)
-        (seen,) = run._inputs.targets(run.levels[-1], vgg.device).styles
+        (seen,) = run._inputs.targets(run.levels[-1]).styles
         edges = (seen[0, 0].round().diff() != 0).sum().item()
         widths.append(seen.shape[2] / (edges + 1))
     assert widths == [4, 8, 16]
@@ -318,7 +318,7 @@ def test_feathered_borders_blend(
     """At the border both styles have a say, as far as the feather reaches."""
     parameters = small(mask_feather=0.25, pyramid=None)
     run = Stylization(vgg, content, [warm, cold], parameters, masks=halves)
-    left, right = run._inputs.targets(run.levels[-1], vgg.device).masks
+    left, right = run._inputs.targets(run.levels[-1]).masks
     torch.testing.assert_close(left + right, torch.ones(48, 64))
     assert (left.diff(dim=1) <= 1e-6).all()
     assert left[24, 24] > 0.95
@@ -340,7 +340,7 @@ def test_levels_of_a_pyramid_have_the_masks_in_their_size(
 ) -> None:
     run = Stylization(vgg, content, [warm, cold], small(), masks=halves)
     for level in run.levels:
-        for mask in run._inputs.targets(level, vgg.device).masks:
+        for mask in run._inputs.targets(level).masks:
             assert mask.shape == (level.height, level.width)
             assert mask.mean().item() == pytest.approx(0.5, abs=0.01)
     assert finish(run).shape == (48, 64, 3)

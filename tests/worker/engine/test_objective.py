@@ -17,8 +17,9 @@ from tests.worker.engine.conftest import (
     relative_error,
 )
 from worker.engine import VGG19
-from worker.engine.objective import Losses, Objective, Targets, build_objective
+from worker.engine.objective import Losses, Objective, build_objective
 from worker.engine.space import Space
+from worker.engine.targets import Targets
 from worker.engine.vgg import Architecture
 
 BFLOAT16 = torch.bfloat16

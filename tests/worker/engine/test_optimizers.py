@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from shared.parameters import Parameters
 from worker.engine.optimizers import LBFGS, Adam, Bounds, Evaluate, Optimizer, build_optimizer
+from worker.engine.preconditioner import Preconditioner
 
 SHAPE = (3, 5, 8)
 UNIT = (torch.zeros(3, 1, 1), torch.ones(3, 1, 1))
@@ -160,6 +161,29 @@ def test_lbfgs_steps_as_torchs_does(history: int, start: Tensor, valleys: Valley
     theirs = start.clone().double().requires_grad_()
     torch_run(torch_lbfgs(theirs, 20, lr=0.8, history_size=history), theirs, valleys, 1)
     torch.testing.assert_close(ours, theirs.detach(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("history", [3, 50])
+def test_coarse_first_is_lbfgs_in_a_picture_whose_waves_are_weighted(
+    history: int, start: Tensor, valleys: Valleys
+) -> None:
+    """Plain L-BFGS of z, where x = √P z; the gradient is so small that its first step is -g."""
+    root = Preconditioner(start.double(), 0.4)
+
+    def weighted(z: Tensor) -> tuple[Tensor, Tensor]:
+        loss, gradient = valleys(root(z.view(-1)).view(SHAPE))
+        return 1e-5 * loss, 1e-5 * root(gradient.reshape(-1)).view(SHAPE)
+
+    def small(x: Tensor) -> tuple[Tensor, Tensor]:
+        loss, gradient = valleys(x)
+        return 1e-5 * loss, 1e-5 * gradient
+
+    values = {**LBFGS_VALUES, "history_size": history}
+    x = run(build(start.double(), {**values, "coarse_first": 0.8}), start.double(), small, 20)
+    z = Preconditioner(start.double(), -0.4)(start.double().view(-1)).view(SHAPE)
+    z = run(build(z, values), z, weighted, 20)
+    torch.testing.assert_close(x, root(z.view(-1)).view(SHAPE), rtol=0, atol=1e-6)
+    assert (x - start).abs().max() > 0.01
 
 
 def test_lbfgs_follows_torchs_where_the_first_step_is_lost_in_the_rounding() -> None:
@@ -416,8 +440,9 @@ def test_the_first_evaluation_of_a_step_is_where_the_last_one_ended(
         {"optimizer": "adam", "lr_decay": {"factor": 0.5, "every": 3}},
         {"optimizer": "lbfgs", "history_size": 4, "lr_decay": {"factor": 0.5, "every": 3}},
         {"optimizer": "lbfgs", "history_size": 4, "line_search": "strong-wolfe"},
+        {"optimizer": "lbfgs", "history_size": 4, "coarse_first": 0.8},
     ],
-    ids=["adam", "lbfgs", "line search"],
+    ids=["adam", "lbfgs", "line search", "coarse first"],
 )
 @pytest.mark.parametrize("bounds", [UNIT, None], ids=["bounds", "no bounds"])
 @settings(deadline=None, max_examples=25)

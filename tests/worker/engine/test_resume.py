@@ -36,6 +36,7 @@ lbfgs = st.fixed_dictionaries(
         "line_search": st.sampled_from(["none", "strong-wolfe"]),
         "history_size": st.integers(1, 4),
         "max_step": st.sampled_from([None, 0.01]),
+        "coarse_first": st.sampled_from([0.0, 0.8]),
     }
 )
 # L-BFGS that sees negative curvature, after it has seen some that was positive.

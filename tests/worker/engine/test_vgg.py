@@ -149,7 +149,7 @@ def test_bfloat16_points_the_same_way(
 def test_nothing_deeper_than_the_deepest_layer_is_computed(vgg: VGG19, content: Tensor) -> None:
     blocks = vgg.network(["relu2_1", "conv1_2"]).forward(content, lambda layer, features: None)
     outputs = [set(block.outputs) for block in blocks]
-    assert outputs == [{"relu1_1", "conv1_2", "relu1_2"}, {"relu2_1"}]
+    assert outputs == [{"conv1_2"}, {"relu2_1"}]
 
 
 def test_layers_are_read_from_the_first_to_the_deepest_and_come_back_the_other_way(

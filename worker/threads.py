@@ -1,0 +1,37 @@
+"""How many threads this process computes with."""
+
+import pyvips
+import torch
+
+from shared.cores import Cores
+from shared.settings import Settings
+from shared.workers import WorkerRegistry
+
+
+class Threads:
+    """What the settings say, or a share of the cores: as many workers as have them divide them.
+
+    Two workers with a thread for every core do not take twice as long as with half of them, but
+    five times: threads wait for each other, and for that keep the core from those that they wait
+    for.
+    """
+
+    def __init__(self, settings: Settings, cores: Cores, registry: WorkerRegistry) -> None:
+        self._fixed = settings.threads
+        self._cores = cores
+        self._registry = registry
+
+    def take(self) -> int:
+        """Use as many threads as are ours now, and return how many.
+
+        Not while a picture is painted: their number decides in which order sums are taken.
+        """
+        count = self._fixed or self._cores.share(self._registry.count_on(self._cores.pool))
+        use_threads(count)
+        return count
+
+
+def use_threads(count: int) -> None:
+    """Have everything that computes here do so with `count` threads."""
+    torch.set_num_threads(count)  # its own, oneDNN's and MKL's; those between operations are unused
+    pyvips.concurrency_set(count)
