@@ -50,7 +50,7 @@ format: setup ## Mend what can be mended
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format .
 
-bench: setup ## Measure the service and print ratios
+bench: setup ## Measure the engine and the service, and print ratios
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: ## Take the newest versions that fit pyproject.toml into requirements.lock

@@ -22,13 +22,16 @@ from bench import (
 )
 from bench.pictures import OTHERS
 
+RESULTS = Path("bench/results")
+
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def main(context: click.Context) -> None:
     """Measure the engine and the service, and print ratios.
 
-    Without a command: steps, memory, start, reporting and workers, then overhead and rates.
+    Without a command: steps, memory, quality, start, reporting and workers, then overhead and
+    rates; about half an hour.
     """
     console = Console()
     for line in machine.description():
@@ -36,6 +39,8 @@ def main(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         found = steps.measure(console)
         found += memory.measure(console)
+        memory.measure_large(console)
+        found += quality.measure(console, RESULTS)
         found += start.measure(console)
         start.measure_fresh(console)
         found += reporting.measure(console)
@@ -64,7 +69,7 @@ def memory_command(large: bool) -> None:
 
 
 @main.command("quality")
-@click.option("-o", "--output", default="bench/results", type=click.Path(path_type=Path))
+@click.option("-o", "--output", default=RESULTS, type=click.Path(path_type=Path))
 @click.option(
     "--images",
     default=OTHERS,

@@ -5,7 +5,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.literal import LiteralLoop, vgg19
@@ -14,6 +13,7 @@ from bench.pictures import PAINTING, PHOTOGRAPH, landscape, read
 from shared.network import LINE
 from shared.parameters import Parameters
 from worker.engine import VGG19, Stylization, load_weights, resolve_device
+from worker.engine.convolution import Convolution
 from worker.engine.hardware import PRECISIONS
 
 WARM_PX = 64
@@ -109,28 +109,25 @@ class Floor(Contender):
     def begin(self, shape: tuple[int, int], steps: int) -> Callable[[], object]:
         """All convolutions once forward and once, with the rotated kernels, backward."""
         height, width = shape
-        convolutions = []
+        work = []
         for name in LINE[: LINE.index("relu5_1")]:
             if name.startswith("pool"):
                 height, width = height // 2, width // 2
             elif name.startswith("conv"):
                 kernel, bias = self._weights.convolutions[name]
                 outputs, inputs = kernel.shape[:2]
-                adjoint = kernel.flip(2, 3).transpose(0, 1)
-                tensors = (
-                    torch.rand(1, inputs, height, width),
-                    kernel,
-                    torch.rand(1, outputs, height, width),
-                    adjoint,
-                )
-                convolutions.append((*map(self._place, tensors), bias.to(self.device, self._dtype)))
+                # With kernels laid out once, as in the engine
+                convolution = Convolution.prepare(kernel, bias, self.device, self._dtype)
+                x = self._place(torch.rand(1, inputs, height, width))
+                gradient = self._place(torch.rand(1, outputs, height, width))
+                work.append((convolution, x, gradient))
 
         @torch.no_grad()
         def step() -> None:
-            for x, kernel, _, _, bias in convolutions:
-                F.conv2d(x, kernel, bias, padding=1)
-            for _, _, gradient, adjoint, _ in reversed(convolutions):
-                F.conv2d(gradient, adjoint, padding=1)
+            for convolution, x, _ in work:
+                convolution.forward(x)
+            for convolution, _, gradient in reversed(work):
+                convolution.backward(gradient)
 
         return step
 

@@ -1,6 +1,6 @@
 """What a job will take, before it runs: from its parameters, its images' shapes and a speed.
 
-The arithmetic is here, where the API has it too; a worker measures its speed when it starts
+The arithmetic is here, where the API has it too; a worker measures its speed when it is idle
 (`worker/engine/speed.py`) and registers it.
 
 Painting is counted in six kinds of work, and a speed is what each costs. Every evaluation of the
@@ -51,7 +51,7 @@ class NetworkSpeed(_Model):
 
 
 class Speed(_Model):
-    """How fast a worker paints; measured when it starts."""
+    """How fast a worker paints; measured when it is idle."""
 
     float32: NetworkSpeed
     bfloat16: NetworkSpeed

@@ -23,7 +23,7 @@ from celery.utils.nodenames import gethostname
 from shared.logs import configure_logs
 from shared.messaging import TASK_NAME, worker_config
 from shared.settings import Settings
-from worker.engine import EngineError, Weights, load_weights, resolve_device
+from worker.engine import EngineError, Weights, load_weights
 from worker.node import Node
 from worker.task import run_job
 from worker.threads import use_threads
@@ -48,8 +48,6 @@ def _on_init(**_: Any) -> None:
     use_threads(1)  # the threads of PyTorch would not survive the fork either
     try:
         weights = load_weights(settings.weights)
-        if settings.device != "auto":  # which may be asked for in the child only
-            resolve_device(settings.device)
     except EngineError as error:
         sys.exit(f"Error: {error}")
 

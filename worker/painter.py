@@ -18,7 +18,7 @@ from worker.pictures import read_mask, read_picture
 from worker.reports import Reporter
 
 WISHES_INTERVAL_SECONDS = 0.25
-WISHES_SHARE = 0.003
+WISHES_SHARE = 0.006
 
 
 class Interrupted(Exception):

@@ -1,7 +1,7 @@
 """What a running job tells: progress into Celery's task state, previews to S3.
 
 It costs at most `PROGRESS_SHARE` + `PREVIEW_SHARE` of the time that it runs, and the first of each:
-whoever is slow to take reports gets fewer.
+whoever is slow to take reports gets fewer. (See `Interval` for what an outage costs.)
 """
 
 import io
@@ -17,8 +17,8 @@ from worker.engine import Progress, Stylization
 from worker.manifest import job_losses
 from worker.pace import Interval, Pace
 
-PROGRESS_SHARE = 0.003
-PREVIEW_SHARE = 0.007
+PROGRESS_SHARE = 0.002
+PREVIEW_SHARE = 0.005
 PREVIEW_QUALITY = 80
 PREVIEW_MAX_PX = 768
 log = structlog.get_logger(__name__)

@@ -88,7 +88,10 @@ class Speedometer:
         if threads == self._measured_with:
             return
         self._measured_with = threads  # also if it fails, as with too little memory
-        self._tell(self._measure(self._look))
+        speed = self._measure(self._look)
+        self._given_up = 0
+        if not self._stopping.is_set():  # a worker that has withdrawn is not announced again
+            self._tell(speed)
 
     def _look(self) -> None:
         wanted = self._wanted.is_set() and self._given_up < MOST_GIVEN_UP

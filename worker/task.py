@@ -14,7 +14,7 @@ from shared.messaging import wake_a_worker
 from shared.records import Lease, Wishes
 from shared.storage import STORAGE_ERRORS, ObjectMissing
 from worker.engine import EngineError
-from worker.engine.memory import is_out_of_memory
+from worker.engine.memory import is_out_of_memory, release_memory
 from worker.heartbeat import Hold
 from worker.node import Node
 from worker.painter import (
@@ -47,7 +47,10 @@ def run_job(node: Node, task: Task, job_id: str, shutting_down: Flag) -> dict[st
             structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt),
             node.heartbeat.holding(lease) as hold,
         ):
-            return _run_held(node, task, hold, shutting_down)
+            try:
+                return _run_held(node, task, hold, shutting_down)
+            finally:
+                release_memory(node.network.device)
 
 
 def _run_held(node: Node, task: Task, hold: Hold, shutting_down: Flag) -> dict[str, Any]:

@@ -12,7 +12,7 @@ class Threads:
     """What the settings say, or a share of the cores: as many workers as have them divide them.
 
     Two workers with a thread for every core do not take twice as long as with half of them, but
-    five times: threads wait for each other, and for that keep the core from those that they wait
+    several times: threads wait for each other, and for that keep the core from those that they wait
     for.
     """
 

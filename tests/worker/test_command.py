@@ -84,11 +84,6 @@ def test_a_truncated_file_stops_a_worker(initialise: Callable[..., str], tmp_pat
     assert str(path) in initialise(weights=str(path))
 
 
-def test_a_device_that_is_not_there_stops_a_worker(initialise: Callable[..., str]) -> None:
-    assert "cuda:97" in initialise(device="cuda:97")
-    assert "abacus" in initialise(device="abacus")
-
-
 def test_the_option_and_the_setting_name_the_device(
     become: Callable[..., dict[str, str]],
 ) -> None:
@@ -152,11 +147,12 @@ def test_a_worker_that_cannot_start_ends_with_a_sentence(settings: Settings) -> 
 
 
 def test_a_child_that_cannot_start_ends_its_worker(settings: Settings) -> None:
-    """However it was started: it would take messages and serve none."""
-    done = celery(settings, IMPASTO_S3_ENDPOINT_URL="nowhere")
+    """However it was started: it would take messages and serve none. The parent does not ask for
+    its device, since CUDA that was asked does not survive a fork."""
+    done = celery(settings, IMPASTO_DEVICE="cuda:97")
     assert done.returncode != 0
     assert "the worker cannot start" in done.stderr
-    assert "nowhere" in done.stderr
+    assert "cuda:97" in done.stderr
 
 
 def test_every_error_of_the_engine_that_a_job_can_meet_has_a_code_of_the_api() -> None:

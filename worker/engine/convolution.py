@@ -86,6 +86,8 @@ def _rounded(kernel: Tensor, dtype: torch.dtype) -> Tensor:
     positive, so the errors of nine roundings to the nearest would add up. A Gram loss in bfloat16
     is off by 0.1 % rather than 1 %.
     """
+    if dtype == kernel.dtype:
+        return kernel
     result = torch.empty_like(kernel)
     error = torch.zeros_like(kernel[:, :, 0, 0])
     for row, column in product(range(3), range(3)):

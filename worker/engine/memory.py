@@ -21,7 +21,7 @@ CLEARLY = 1.25
 SIZE_STEP_PX = 32
 
 # Of glibc's malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 # What PyTorch's RuntimeError says of it: on a CPU, and where a library of CUDA wanted memory.
 OUT_OF_MEMORY = (
@@ -46,6 +46,7 @@ def keep_freed_memory() -> None:
     Holds for the whole process.
     """
     _malloc("mallopt", M_MMAP_MAX, 0)
+    _malloc("mallopt", M_ARENA_MAX, 1)  # those of other threads do not keep
     _malloc("mallopt", M_TRIM_THRESHOLD, -1)
 
 

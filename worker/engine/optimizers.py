@@ -152,7 +152,8 @@ class LBFGS:
         self.max_step = max_step
         self.line_search = line_search
         self.bounds = bounds
-        self.precondition = Preconditioner(variable, coarse_first)
+        # None stands for P = 1
+        self.precondition = Preconditioner(variable, coarse_first) if coarse_first else None
         self.pairs = 0  # that have been begun; the last `history_size` are there
         # (slot, s or y, pixel). Until y is known, the slot of the last step holds its gradient.
         # A slot that was never begun is never read: memory is taken as it is needed.
@@ -190,7 +191,7 @@ class LBFGS:
         steps. With a line search, one that would lower the loss by a share of FIRST_GAIN if it
         fell in a straight line: torch's may be too short for a float32 loss to fall at all.
         """
-        pg = self.precondition(g)
+        pg = g if self.precondition is None else self.precondition(g)
         if self.line_search:
             return -pg * (self.FIRST_GAIN * loss / (g @ pg))
         if self.max_step is not None:
@@ -203,10 +204,7 @@ class LBFGS:
         used = min(self.pairs, self.history_size)
         s, y = self.history[newest]
         torch.sub(g, y, out=y)
-        all_s, all_y = self.history[:used].unbind(1)  # (used, pixels) each
-        seen = torch.stack((y, g))
-        # (used, s or y, with the youngest y or g)
-        products = torch.stack((all_s @ seen.T, all_y @ self.precondition(seen).T), 1).double()
+        products = self._products(used, y, g)
 
         keep = products[newest, 0, 0] > self.MIN_CURVATURE * s.norm() * y.norm()
         s.mul_(keep)
@@ -227,9 +225,28 @@ class LBFGS:
         p = torch.linalg.solve_triangular(r, sg, upper=True)
         right = d.unsqueeze(1) * p + self.gamma * (yy @ p - yg)
         u = torch.linalg.solve_triangular(r.T, right, upper=False)
-        of_s, of_y = torch.cat((-u, self.gamma * p), dim=1).roll(oldest, 0).to(g.dtype).unbind(1)
-        rest = (of_y @ all_y).sub_(self.gamma.to(g.dtype) * g)
-        return self.precondition(rest).addmv_(all_s.T, of_s)
+        coefficients = torch.stack((-u, self.gamma * p), dim=1).roll(oldest, 0).to(g.dtype)
+        return self._combine(coefficients, self.gamma.to(g.dtype) * g)
+
+    def _products(self, used: int, y: Tensor, g: Tensor) -> Tensor:
+        """Of each s with `y` and `g`, and of each y with P `y` and P `g`: (used, 2, 2), float64."""
+        # As rows, which matrix products read several times faster than columns
+        seen = torch.stack((y, g))
+        history = self.history[:used].flatten(0, 1)  # (2 used, pixels)
+        if self.precondition is None:
+            return (history @ seen.T).double().view(used, 2, 2)
+        both = torch.cat((seen, self.precondition(seen)))
+        products = (history @ both.T).double().view(used, 2, 4)
+        return torch.stack((products[:, 0, :2], products[:, 1, 2:]), dim=1)
+
+    def _combine(self, coefficients: Tensor, scaled: Tensor) -> Tensor:
+        """Σ a s + P (Σ b y - `scaled`) for `coefficients` (a, b) of all pairs, (used, 2, 1)."""
+        history = self.history[: len(coefficients)]
+        if self.precondition is None:
+            return (coefficients.view(-1) @ history.flatten(0, 1)).sub_(scaled)
+        of_s, of_y = coefficients.squeeze(-1).unbind(1)
+        rest = (of_y @ history[:, 1]).sub_(scaled)
+        return self.precondition(rest).addmv_(history[:, 0].T, of_s)
 
     def _move(self, variable: Tensor, change: Tensor, s: Tensor) -> None:
         """x ← x + change, and what it changed by into `s`.

@@ -9,21 +9,18 @@ class Preconditioner:
 
     f is the spatial frequency over half a cycle per pixel; below one cycle over the long side all
     are alike. The borders are joined, left to right and top to bottom: P only guides the steps.
-    An exponent of 0 leaves a picture as it is.
     """
 
     def __init__(self, picture: Tensor, exponent: float) -> None:
         """For pictures of the size, type and device of `picture`, (3, H, W)."""
         self._shape = picture.shape[-2:]
-        self._gains = None if exponent == 0 else _gains(picture, exponent)
+        self._gains = _gains(picture, exponent)
 
     def __call__(self, pictures: Tensor) -> Tensor:
-        """P of each of `pictures`, (..., 3 H W); the same tensor where P changes nothing."""
-        if self._gains is None:
-            return pictures
+        """P of each of `pictures`, (..., 3 H W)."""
         waves = torch.fft.rfft2(pictures.reshape(*pictures.shape[:-1], 3, *self._shape))
         result: Tensor = torch.fft.irfft2(waves.mul_(self._gains), s=self._shape)
-        return result.view(pictures.shape)
+        return result.reshape(pictures.shape)
 
 
 def _gains(picture: Tensor, exponent: float) -> Tensor:

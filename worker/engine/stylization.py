@@ -138,9 +138,11 @@ class Stylization:
         self._precision = vgg.precision(parameters.precision)
         self._recoveries = 0
         self._has_released = False  # whether memory ran short on the way
-        # As if all were kept that may be: what fits does not depend on the runs before
+        # What fits does not depend on the runs before: what they left is given back, and all counts
+        # as kept that may be
+        release_memory(vgg.device)
         still_to_keep = vgg.targets.limit_bytes - vgg.targets.bytes
-        self._available = available_bytes(vgg.device) - still_to_keep
+        self._available = max(0, available_bytes(vgg.device) - still_to_keep)
         self._recompute = has_to_recompute(
             parameters, self._inputs.shapes, self._precision, vgg.device, self._available
         )

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 
 from tests.worker.engine.conftest import cosine, relative_error
+from worker.engine import losses
 from worker.engine.losses import (
     COVARIANCE_EPSILON,
     ContentLoss,
@@ -352,3 +353,22 @@ def test_a_target_without_energy_gives_a_finite_loss_and_gradient(features: Tens
             backward(picture, gradient)
             assert value.isfinite()
             assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("centered", [False, True])
+def test_statistics_are_the_same_in_one_part_and_in_many(
+    centered: bool,
+    masked: bool,
+    kind: torch.dtype,
+    features: Tensor,
+    mask: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = mask if masked else None
+    whole = collect(features.to(kind), weights, centered=centered)
+    monkeypatch.setattr(losses, "PART_VALUES", 7 * features.shape[1])
+    parts = collect(features.to(kind), weights, centered=centered)
+    torch.testing.assert_close(parts.second, whole.second, rtol=1e-4, atol=1e-2)
+    torch.testing.assert_close(parts.mean, whole.mean, rtol=1e-4, atol=1e-4)

@@ -127,3 +127,21 @@ def test_where_only_less_memory_fits_the_run_takes_less_and_paints_the_same(
     assert memory.has_to_recompute(parameters, images, "float32", CPU, sum(needed) // 2)
     assert not memory.has_to_recompute(parameters, images, "float32", CPU, needed[1])
     assert torch.equal(*pictures)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how much is held is Linux's")
+def test_what_earlier_work_has_left_is_given_back_before_a_run_looks_what_there_is(
+    vgg: VGG19, content: Tensor, style: Tensor
+) -> None:
+    """The engine has malloc keep what is freed: else it would count as taken."""
+    tensors = [torch.ones(2**20) for _ in range(80)]  # of 4 MB
+    held = resident_bytes()
+    del tensors
+    Stylization(vgg, content, [style], Parameters(size=64, steps=2))
+    assert resident_bytes() < held - 250e6
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds, as the machine sees it."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()

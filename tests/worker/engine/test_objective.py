@@ -300,10 +300,9 @@ def test_bfloat16_gives_nearly_the_same_losses_and_direction(
     exact, coarse = (
         build(vgg, targets, parameters, dtype)(variable) for dtype in (torch.float32, BFLOAT16)
     )
-    assert coarse[0].read().total == pytest.approx(exact[0].read().total, rel=0.01)
-    # Rounding makes two values of a window equal, and then another of them is the greatest
-    least = 0.998 if parameters.pooling == "max" else 0.9995
-    assert cosine(coarse[1], exact[1]) > least
+    assert coarse[0].read().total == pytest.approx(exact[0].read().total, rel=0.004)
+    # Rounding decides here and there which value of a window is the greatest
+    assert cosine(coarse[1], exact[1]) > (0.9988 if parameters.pooling == "max" else 0.9995)
 
 
 @pytest.mark.parametrize("relative", [False, True])
@@ -353,8 +352,8 @@ def test_bfloat16_gives_nearly_the_same_wasserstein_loss_and_direction(
     exact, coarse = (
         build(vgg, targets, parameters, dtype)(picture) for dtype in (torch.float32, BFLOAT16)
     )
-    assert coarse[0].read().total == pytest.approx(exact[0].read().total, rel=0.01)
-    assert cosine(coarse[1], exact[1]) > 0.998
+    assert coarse[0].read().total == pytest.approx(exact[0].read().total, rel=0.004)
+    assert cosine(coarse[1], exact[1]) > 0.999
 
 
 @pytest.mark.parametrize("relative", [False, True])

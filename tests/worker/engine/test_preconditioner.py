@@ -1,9 +1,15 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
+from shared.parameters import Parameters
+from worker.engine import VGG19, Stylization
 from worker.engine.preconditioner import Preconditioner
+from worker.pictures import read_picture
 
+SAMPLES = Path(__file__).resolve().parents[3] / "samples"
 SHAPES = [(6, 8), (5, 7), (1, 9), (7, 2)]
 
 
@@ -45,5 +51,23 @@ def test_the_colours_are_not_mixed() -> None:
 
 
 def test_an_exponent_of_zero_changes_nothing() -> None:
-    picture = torch.rand(3, 5, 6)
-    assert Preconditioner(picture, 0.0)(picture.view(-1)).equal(picture.view(-1))
+    picture = torch.rand(3, 5, 6, generator=torch.Generator().manual_seed(0)).double()
+    torch.testing.assert_close(Preconditioner(picture, 0.0)(picture.view(-1)), picture.view(-1))
+
+
+def test_a_painting_of_broad_forms_needs_fewer_steps(vgg: VGG19) -> None:
+    """Not every painting does: see docs/decisions/0009-time-to-quality.md."""
+    content, style = (
+        read_picture((SAMPLES / f"{name}.jpg").read_bytes(), size=96).pixels
+        for name in ("harbor", "mosaic")
+    )
+    values = {"size": 96, "clamp": True, "max_step": 0.01, "precision": "float32"}
+
+    def last_loss(steps: int, coarse_first: float) -> float:
+        parameters = Parameters.model_validate(
+            {"preset": "neural-style", "steps": steps, "coarse_first": coarse_first, **values}
+        )
+        *_, last = Stylization(vgg, content, [style], parameters)
+        return last.losses().total
+
+    assert last_loss(31, 0.8) < last_loss(36, 0.0)
