@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from shared import control_groups
+
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PROCESSORS = Path("/sys/devices/system/cpu")
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class Cores:
     pool: str
 
     @classmethod
-    def usable(cls, control_groups: Path = CONTROL_GROUPS) -> Self:
+    def usable(cls, groups: Path = control_groups.ROOT) -> Self:
         """Those that this process may use."""
         processors = _processors()
         count = len({_core(number) for number in processors})
         pool = [_machine(), *map(str, processors)]
-        limit, group = min(_limits(control_groups), default=(math.inf, None))
+        limit, group = min(_limits(groups), default=(math.inf, None))
         if limit < count:
             # A part of a core is a core: threads that are stopped for a part of the time do more
             # work than one thread fewer.
@@ -78,11 +79,8 @@ def _machine() -> str:
 
 def _limits(root: Path) -> Iterator[tuple[float, int]]:
     """The cores' worth of time that each control group above this process allows, in version 2 and
-    in version 1, and which group it is.
-
-    In a container the group of the container is the root.
-    """
-    for folder in _control_groups(root):
+    in version 1, and which group it is."""
+    for folder in control_groups.folders("cpu", root):
         try:
             if (folder / "cpu.max").exists():
                 quota, period = map(float, (folder / "cpu.max").read_text().split())
@@ -93,21 +91,3 @@ def _limits(root: Path) -> Iterator[tuple[float, int]]:
             continue
         if quota > 0 and period > 0:  # -1: no limit
             yield quota / period, folder.stat().st_ino
-
-
-def _control_groups(root: Path) -> Iterator[Path]:
-    yield root
-    yield root / "cpu"
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        top = root / "cpu" if controllers else root
-        folder = top / path.lstrip("/")
-        while folder != top and top in folder.parents:
-            yield folder
-            folder = folder.parent

@@ -28,8 +28,9 @@ INDEX_BYTES = 8
 # to the peaks that `python -m bench estimate` measures. That of a GPU has not been measured.
 BASE_BYTES = 15_000_000
 GPU_SLACK = 1.2
-# On a CPU, what is freed stays in a heap that gets gaps.
-CPU_SLACK = 1.4
+# On a CPU, what is freed stays in a heap that gets gaps; as a worker sets its malloc up, and half as
+# much again elsewhere.
+CPU_SLACK = {"float32": 1.1, "bfloat16": 1.4}
 # Work of an optimiser, and of the total variation, that is alive at the same time, in pictures.
 STEP_PICTURES = 8
 # Matrices of C x C: target and slope of a style at a layer; and while it is being computed.
@@ -75,7 +76,7 @@ def peak_bytes(
     return BASE_BYTES + max(
         _held_bytes(parameters, level, images, value_bytes)
         + round(
-            (CPU_SLACK if on_cpu else GPU_SLACK)
+            (CPU_SLACK[precision] if on_cpu else GPU_SLACK)
             * _moment_bytes(parameters, level, images, value_bytes, recompute=recompute)
         )
         for level in levels

@@ -1,7 +1,7 @@
 """What a running job tells: progress into Celery's task state, previews to S3.
 
-It costs at most `PROGRESS_SHARE` + `PREVIEW_SHARE` of the time that it runs, and the first of each:
-whoever is slow to take reports gets fewer. (See `Interval` for what an outage costs.)
+Each costs at most its share of the time that the run takes, and the first time: whoever is slow to
+take reports gets fewer. (See `Interval` for what an outage costs.)
 """
 
 import io

@@ -39,13 +39,15 @@ def slow_storage() -> Iterator[Storage]:
     with ThreadingHTTPServer(("127.0.0.1", 0), SlowBucket) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield Storage(
+        storage = Storage(
             Settings(
                 s3_endpoint_url=f"http://127.0.0.1:{server.server_port}",
                 s3_access_key_id="key",
                 s3_secret_access_key="secret",
             )
         )
+        storage.put("first", b"", "text/plain")  # a worker has connected before it has a job
+        yield storage
         server.shutdown()
         thread.join()
 

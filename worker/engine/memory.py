@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from shared import control_groups
 from shared.errors import InvalidInput
 from shared.footprint import Images, peak_bytes
 from shared.levels import plan_levels
@@ -168,12 +169,9 @@ def _machine_bytes() -> Iterator[int]:
         yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _control_group_bytes(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
-    """What each control group above this process leaves it, in version 2 and in version 1.
-
-    In a container the group of the container is the root.
-    """
-    for folder in _control_groups(root):
+def _control_group_bytes(root: Path = control_groups.ROOT) -> Iterator[int]:
+    """What each control group above this process leaves it, in version 2 and in version 1."""
+    for folder in control_groups.folders("memory", root):
         for limit, used, reclaimable in (
             ("memory.max", "memory.current", "inactive_file"),
             ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -186,23 +184,6 @@ def _control_group_bytes(root: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
                 continue
             pairs = dict(line.split() for line in statistics.splitlines())
             yield max(0, most - now + int(pairs.get(reclaimable, 0)))
-
-
-def _control_groups(root: Path) -> Iterator[Path]:
-    yield root
-    yield root / "memory"
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        folder = (root / controllers / path.lstrip("/")) if controllers else root / path.lstrip("/")
-        while folder not in (root, root / "memory") and root in folder.parents:
-            yield folder
-            folder = folder.parent
 
 
 def _address_bytes() -> Iterator[int]:
