@@ -101,7 +101,7 @@ def measure(console: Console, rounds: int = ROUNDS, size: int = SIZE_PX) -> list
             steps.append(worker.call("step"))
             for name, known in KNOWN.items():
                 found[name].append(worker.call("first_step", known))
-    table = Table("", "ms", "of it, before the step", "steps")
+    table = Table("", "ms", "of it, pictures in", "in steps, the first included")
     table.add_row("a step", f"{1000 * median(steps):.0f}", "", "1")
     ratios = {}
     for name, times in found.items():
@@ -110,7 +110,8 @@ def measure(console: Console, rounds: int = ROUNDS, size: int = SIZE_PX) -> list
         table.add_row(name, f"{total:.0f}", f"{reading:.0f}", shown(ratios[name]))
     console.print(table)
     never_seen = next(iter(KNOWN))
-    return [Goal(f"{size} px: start in steps, {never_seen}", median(ratios[never_seen]), 2)]
+    until_step = median(ratios[never_seen]) - 1
+    return [Goal(f"{size} px: steps' time until the first can begin, {never_seen}", until_step, 2)]
 
 
 def measure_fresh(console: Console, rounds: int = ROUNDS) -> None:

@@ -28,8 +28,8 @@ INDEX_BYTES = 8
 # to the peaks that `python -m bench estimate` measures. That of a GPU has not been measured.
 BASE_BYTES = 15_000_000
 GPU_SLACK = 1.2
-# On a CPU, what is freed stays in a heap that gets gaps; as a worker sets its malloc up, and half as
-# much again elsewhere.
+# On a CPU, what is freed stays in a heap that gets gaps: as a worker sets its malloc up, and half
+# as much again elsewhere.
 CPU_SLACK = {"float32": 1.1, "bfloat16": 1.4}
 # Work of an optimiser, and of the total variation, that is alive at the same time, in pictures.
 STEP_PICTURES = 8

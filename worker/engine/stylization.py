@@ -27,6 +27,7 @@ from worker.engine.memory import (
     available_bytes,
     has_to_recompute,
     is_out_of_memory,
+    needed_bytes,
     release_memory,
     what_fits,
 )
@@ -138,11 +139,13 @@ class Stylization:
         self._precision = vgg.precision(parameters.precision)
         self._recoveries = 0
         self._has_released = False  # whether memory ran short on the way
-        # What fits does not depend on the runs before: what they left is given back, and all counts
-        # as kept that may be
-        release_memory(vgg.device)
-        still_to_keep = vgg.targets.limit_bytes - vgg.targets.bytes
-        self._available = max(0, available_bytes(vgg.device) - still_to_keep)
+        self._available = self._available_bytes()
+        needed = needed_bytes(
+            parameters, self._inputs.shapes, self._precision, vgg.device, recompute=False
+        )
+        if needed > self._available:  # what runs before have left counts as taken
+            release_memory(vgg.device)
+            self._available = self._available_bytes()
         self._recompute = has_to_recompute(
             parameters, self._inputs.shapes, self._precision, vgg.device, self._available
         )
@@ -434,6 +437,12 @@ class Stylization:
         )
         stage.good = stage.progress_dict()
         return stage
+
+    def _available_bytes(self) -> int:
+        """Memory that there is for this run, as if all targets were kept already that may be: what
+        fits does not depend on the runs before."""
+        targets = self._vgg.targets
+        return max(0, available_bytes(self._vgg.device) - targets.limit_bytes + targets.bytes)
 
     def _objective(self, index: int, precision: str, *, recompute: bool) -> Objective:
         return build_objective(
