@@ -31,6 +31,8 @@ GPU_SLACK = 1.2
 # On a CPU, what is freed stays in a heap that gets gaps: as a worker sets its malloc up, and half
 # as much again elsewhere.
 CPU_SLACK = {"float32": 1.1, "bfloat16": 1.4}
+# Many small matrices that come and go make more gaps.
+GAPS = {"gram": 1.0, "wasserstein": 1.5}
 # Work of an optimiser, and of the total variation, that is alive at the same time, in pictures.
 STEP_PICTURES = 8
 # Matrices of C x C: target and slope of a style at a layer; and while it is being computed.
@@ -73,12 +75,10 @@ def peak_bytes(
         on_cpu: whether a CPU paints, whose allocator is another than a GPU's.
     """
     value_bytes = BYTES_PER_VALUE[precision]
+    slack = CPU_SLACK[precision] * GAPS[parameters.style_loss] if on_cpu else GPU_SLACK
     return BASE_BYTES + max(
         _held_bytes(parameters, level, images, value_bytes)
-        + round(
-            (CPU_SLACK[precision] if on_cpu else GPU_SLACK)
-            * _moment_bytes(parameters, level, images, value_bytes, recompute=recompute)
-        )
+        + round(slack * _moment_bytes(parameters, level, images, value_bytes, recompute=recompute))
         for level in levels
     )
 
