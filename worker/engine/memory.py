@@ -24,9 +24,11 @@ SIZE_STEP_PX = 32
 # Of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
-# What PyTorch's RuntimeError says of it: on a CPU, and where a library of CUDA wanted memory.
+# What PyTorch's RuntimeError says of it: on a CPU, and where oneDNN, for its code, or a library of
+# CUDA wanted memory.
 OUT_OF_MEMORY = (
     "can't allocate memory",
+    "could not create a primitive",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
