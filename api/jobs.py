@@ -18,7 +18,18 @@ from api.uploads import Upload as CheckedUpload
 from api.uploads import read_upload
 from api.views import present
 from shared.errors import Conflict, NotFound, Unavailable
-from shared.jobs import Inputs, Job, JobList, JobRecord, JobStatus, Progress, StoredOutput
+from shared.jobs import (
+    ANONYMOUS,
+    Inputs,
+    Job,
+    JobList,
+    JobRecord,
+    JobRequest,
+    JobStatus,
+    Progress,
+    StoredOutput,
+)
+from shared.records import new_job_id
 from shared.settings import Settings
 from shared.storage import ObjectMissing, Storage, preview_key
 
@@ -80,8 +91,15 @@ def create_job(raw: Upload) -> Response:
     if service.records.queue_is_full():  # before the images are stored
         raise _queue_full(service.settings)
     inputs = _store(service.storage, upload)
-    job_id = service.records.create(upload.params, upload.metadata, inputs, upload.priority)
-    if job_id is None:
+    job = JobRequest(
+        id=new_job_id(),
+        priority=upload.priority,
+        params=upload.params,
+        metadata=upload.metadata,
+        inputs=inputs,
+    )
+    job_id = job.id
+    if service.records.create(job) is not None:
         raise _queue_full(service.settings)
     try:
         service.publisher.publish(job_id, upload.priority)
@@ -92,7 +110,7 @@ def create_job(raw: Upload) -> Response:
     try:
         record, position = _find(service, job_id)
     except RedisError:  # it went away just now, but the job is accepted and may not be sent again
-        record, position = _as_created(job_id, upload, inputs), None
+        record, position = _as_created(job), None
     response = _job_response(service, record, position, status=202)
     response.headers["Location"] = url_for("jobs.get_job", job_id=job_id)
     return response
@@ -103,7 +121,7 @@ def list_jobs(query: ListQuery) -> Response:
     """List jobs, newest first."""
     service = services()
     # One more than asked for tells whether there is a next page.
-    found = service.records.page(query.status, query.limit + 1, query.cursor)
+    found = service.records.page(ANONYMOUS, query.status, query.limit + 1, query.cursor)
     shown = found[: query.limit]
     progress = _progress(service, [record.id for record, _ in shown])
     jobs = [present(record, position, progress.get(record.id)) for record, position in shown]
@@ -199,16 +217,8 @@ def _conditional(response: Response) -> Response:
     return response
 
 
-def _as_created(job_id: str, upload: CheckedUpload, inputs: Inputs) -> JobRecord:
-    return JobRecord(
-        id=job_id,
-        status=JobStatus.QUEUED,
-        priority=upload.priority,
-        params=upload.params,
-        metadata=upload.metadata,
-        inputs=inputs,
-        created_at=datetime.now(UTC),
-    )
+def _as_created(job: JobRequest) -> JobRecord:
+    return JobRecord(**dict(job), status=JobStatus.QUEUED, created_at=datetime.now(UTC))
 
 
 def _progress(service: Services, job_ids: list[str]) -> dict[str, Progress]:

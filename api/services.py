@@ -5,8 +5,9 @@ from typing import Self, cast
 
 from flask import current_app
 
+from shared.connections import connect_impatient
 from shared.messaging import ProgressReader, Publisher
-from shared.records import JobRecords, connect_impatient
+from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.workers import WorkerRegistry

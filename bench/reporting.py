@@ -21,10 +21,11 @@ from rich.table import Table
 from bench.goals import Goal
 from bench.pictures import PAINTING, PHOTOGRAPH, landscape, read
 from deploy.embedded.servers import start_seaweedfs, start_valkey
+from shared.connections import connect_impatient
 from shared.jobs import Progress
 from shared.messaging import worker_config
 from shared.parameters import Parameters
-from shared.records import JobRecords, connect_impatient
+from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage
 from worker.engine import VGG19, Stylization, load_weights

@@ -4,10 +4,14 @@ ImpastoError
 ├── InvalidRequest              400  the request itself is malformed
 ├── NotFound                    404
 ├── Conflict                    409  the job is in a state that does not allow this
+│   └── InFlight                409  the same request is still worked on
+├── Gone                        410  it was there, and is not kept any more
 ├── TooLarge                    413
 ├── UnsupportedMedia            415  not a kind of file that is read here
 ├── InvalidInput                422  understood, but out of bounds
-│   └── InvalidImage
+│   ├── InvalidImage
+│   └── KeyReused               422  an idempotency key came with another request before
+├── TooMany                     429  more jobs or requests than one may have
 └── Unavailable                 503  Redis or S3 is away; nothing is lost, try again
 """
 
@@ -59,6 +63,20 @@ class Conflict(ImpastoError):
     title = "Conflict"
 
 
+class InFlight(Conflict):
+    """The first request with this idempotency key has not been answered yet."""
+
+    code = "in_flight"
+
+
+class Gone(ImpastoError):
+    """The job was deleted, or kept as long as jobs are."""
+
+    code = "gone"
+    status = 410
+    title = "Gone"
+
+
 class TooLarge(ImpastoError):
     """More bytes, parts or pixels than are taken."""
 
@@ -88,6 +106,21 @@ class InvalidImage(InvalidInput):
 
     code = "invalid_image"
     title = "Invalid image"
+
+
+class KeyReused(InvalidInput):
+    """An idempotency key came with another request before."""
+
+    code = "idempotency_key_reused"
+    title = "Idempotency key reused"
+
+
+class TooMany(ImpastoError):
+    """More than one may have at a time."""
+
+    code = "too_many"
+    status = 429
+    title = "Too many"
 
 
 class Unavailable(ImpastoError):

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from shared.parameters import Parameters
 
+ANONYMOUS = "anonymous"  # whose the jobs are that came without an API key
+
 
 class JobStatus(StrEnum):
     """Where a job is. It ends in one of the last three, and stays there."""
@@ -114,15 +116,64 @@ class Inputs(_Model):
     init: str | None = Field(None, description="What the run started from, with init=image.")
 
 
-class JobRecord(_Model):
-    """Everything that is known of a job, except its progress."""
+class Idempotency(_Model):
+    """A key that came with a request, and that request; both as SHA-256."""
+
+    key_sha256: str
+    request_sha256: str
+
+
+class JobRequest(_Model):
+    """What was asked for. Written once, into S3 and into the record, and never changed."""
 
     id: str
-    status: JobStatus
-    priority: Priority
+    owner: str = Field(ANONYMOUS, description="Id of the API key that asked for it.")
+    priority: Priority = Priority.NORMAL
     params: Parameters
-    metadata: dict[str, Any]
+    metadata: dict[str, Any] = {}
     inputs: Inputs
+    webhook: str | None = Field(None, description="URL that is told of the end.")
+    retried_from: str | None = Field(None, description="The job that this one repeats.")
+
+
+class StoredRequest(JobRequest):
+    """What lies in S3, from which `impasto recover` writes the record again."""
+
+    created_at: Timestamp
+    idempotency: Idempotency | None
+
+
+class JobEnd(_Model):
+    """How a job ended; lies in S3 beside what was asked for."""
+
+    status: JobStatus
+    finished_at: Timestamp
+    output: StoredOutput | None
+    error: JobError | None
+
+
+class Checkpoint(_Model):
+    """A saved state of the engine in S3."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+    step: int = Field(description="Steps that were done.")
+
+
+class Event(_Model):
+    """A line of a job's history."""
+
+    at: Timestamp
+    event: str = Field(description="created, claimed, resumed, lost, released, succeeded, ...")
+    fence: int = Field(description="Which claim of the job it belongs to; only grows.")
+    detail: str = Field(description="The worker, the step, or the code of the error.")
+
+
+class JobRecord(JobRequest):
+    """Everything that is known of a job, except its progress."""
+
+    status: JobStatus
     created_at: Timestamp
     started_at: Timestamp | None = None
     finished_at: Timestamp | None = None
@@ -131,8 +182,25 @@ class JobRecord(_Model):
     attempt: int = 0
     fence: int = 0
     worker: str | None = None
+    checkpoints: list[Checkpoint] = Field([], description="Newest first.")
     output: StoredOutput | None = None
     error: JobError | None = None
+    webhook_attempts: int = 0
+    webhook_delivered_at: Timestamp | None = None
+    webhook_error: str | None = None
+    history: list[Event] = []
+
+    @property
+    def end(self) -> JobEnd | None:
+        """How it ended, once it has."""
+        if self.finished_at is None:
+            return None
+        return JobEnd(
+            status=self.status,
+            finished_at=self.finished_at,
+            output=self.output,
+            error=self.error,
+        )
 
 
 class Metrics(_Model):
@@ -163,6 +231,7 @@ class Job(_Model):
     expires_at: Timestamp | None
     cancel_requested_at: Timestamp | None
     attempt: int = Field(description="How many workers have begun this job.")
+    retried_from: str | None = Field(description="The job that this one repeats.")
     priority: Priority
     queue_position: int | None = Field(description="Jobs before this one, while it is queued.")
     params: Parameters

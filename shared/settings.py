@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     max_queued_jobs: int = Field(
         10_000, ge=1, description="Jobs waiting; beyond it the API answers 503."
     )
+    max_unfinished_jobs: int = Field(
+        1_000, ge=1, description="Unfinished jobs of one API key; beyond it the API answers 429."
+    )
+    idempotency_seconds: int = Field(
+        86_400, ge=60, description="How long an Idempotency-Key is remembered, s."
+    )
     retention_seconds: int = Field(
         7 * 86_400, ge=60, description="How long a finished job, its inputs and result are kept, s."
     )
@@ -108,6 +114,35 @@ class Settings(BaseSettings):
     )
     republish_seconds: float = Field(
         60.0, gt=0, description="How long a job waits until its message is sent again, s; doubles."
+    )
+    max_run_seconds: float = Field(
+        86_400.0, gt=0, description="Longest run of a job, over all its workers, s."
+    )
+    step_timeout_seconds: float = Field(
+        900.0, gt=0, description="A job that makes no step for so long is taken from its worker, s."
+    )
+    checkpoint_interval_seconds: float = Field(
+        30.0, gt=0, description="Shortest time between two checkpoints of a job, s."
+    )
+    sweep_interval_seconds: float = Field(
+        15.0, gt=0, description="How often workers remove what has expired, s."
+    )
+    unused_input_seconds: float = Field(
+        3600.0, gt=0, description="How long an input is kept that no job uses any more, s."
+    )
+    webhook_secrets: SecretStr | None = Field(
+        None,
+        description="Secrets (`whsec_...`) that sign webhooks, separated by commas: each signs, so"
+        " that they can be exchanged. No webhooks when not set.",
+    )
+    webhook_allow_private: bool = Field(
+        False, description="Send webhooks to private addresses too, and over plain HTTP."
+    )
+    webhook_timeout_seconds: float = Field(
+        10.0, gt=0, description="Longest time that a webhook's receiver may take, s."
+    )
+    webhook_max_attempts: int = Field(
+        10, ge=1, description="How often a webhook is tried before it is given up."
     )
     progress_interval_seconds: float = Field(
         0.5, ge=0, description="Shortest time between two reports of a job's progress, s."

@@ -1,12 +1,16 @@
-"""Bytes in S3: inputs under their hash, previews and results under their job.
+"""Bytes in S3: inputs under their hash, all else under its job.
 
-inputs/<sha256>                        an uploaded file, stored once however often it is used
-jobs/<id>/preview.jpg                  the newest preview, replaced while the job runs
-jobs/<id>/<fence>/result.<extension>   immutable; the fence keeps a stale worker's file apart
-jobs/<id>/<fence>/manifest.json        what reproduces the result
+inputs/<sha256>                          an uploaded file, stored once however often it is used
+jobs/<id>/request.json                   what was asked for, and
+jobs/<id>/end.json                       how it ended: from these a lost record is written again
+jobs/<id>/preview.jpg                    the newest preview, replaced while the job runs
+jobs/<id>/checkpoints/<fence>-<step>.pt  the engine's state; the record says which one counts
+jobs/<id>/<fence>/result.<extension>     immutable; the fence keeps a stale worker's file apart
+jobs/<id>/<fence>/manifest.json          what reproduces the result
 """
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -15,12 +19,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.settings import Settings
 
+INPUTS = "inputs/"
+JOBS = "jobs/"
+MD5_DIGITS = 32
 STORAGE_ERRORS = (BotoCoreError, ClientError)
 
 _CONFIG = Config(
     connect_timeout=3,
     read_timeout=20,
-    retries={"mode": "standard", "total_max_attempts": 10},
+    retries={"mode": "standard", "total_max_attempts": 5},
     signature_version="s3v4",
     s3={"addressing_style": "path"},
     # Many S3 servers reject the checksums that boto3 adds on its own.
@@ -28,14 +35,20 @@ _CONFIG = Config(
     response_checksum_validation="when_required",
     max_pool_connections=32,
 )
-# The API must not hang where a worker would patiently retry.
-_IMPATIENT = _CONFIG.merge(
-    Config(connect_timeout=1, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+# The API must not hang where a worker would patiently retry. It looks before it writes, so that
+# a server that is away is noticed by the quick one, and a slow one may still take large files.
+_QUICK = _CONFIG.merge(
+    Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
 )
+_IMPATIENT = _QUICK.merge(Config(read_timeout=20))
 
 
 class ObjectMissing(Exception):
     """There is no object under this key."""
+
+
+class StorageCorrupt(Exception):
+    """An object is not what was stored."""
 
 
 class Storage:
@@ -43,13 +56,14 @@ class Storage:
 
     def __init__(self, settings: Settings, *, patient: bool = True) -> None:
         self._settings = settings
-        self._config = _CONFIG if patient else _IMPATIENT
         self._bucket = settings.s3_bucket
-        self._s3 = self._client(settings.s3_endpoint_url)
+        endpoint_url = settings.s3_endpoint_url
+        self._s3 = self._client(endpoint_url, _CONFIG if patient else _QUICK)
+        self._writer = self._s3 if patient else self._client(endpoint_url, _IMPATIENT)
         # The host is part of a signature, so the address that clients use has to sign.
-        self._signer = self._client(settings.s3_public_endpoint_url or settings.s3_endpoint_url)
+        self._signer = self._client(settings.s3_public_endpoint_url or endpoint_url, _CONFIG)
 
-    def _client(self, endpoint_url: str | None) -> Any:
+    def _client(self, endpoint_url: str | None, config: Config) -> Any:
         secret = self._settings.s3_secret_access_key
         return boto3.client(
             "s3",
@@ -57,7 +71,7 @@ class Storage:
             region_name=self._settings.s3_region,
             aws_access_key_id=self._settings.s3_access_key_id,
             aws_secret_access_key=secret.get_secret_value() if secret else None,
-            config=self._config,
+            config=config,
         )
 
     def ping(self) -> None:
@@ -73,7 +87,23 @@ class Storage:
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store `data` under `key`, replacing what is there."""
-        self._s3.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+        self._writer.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+
+    def put_checked(self, key: str, data: bytes, content_type: str) -> None:
+        """`put`, and see that what lies there now is `data`.
+
+        Raises:
+            StorageCorrupt: it is not.
+        """
+        self.put(key, data, content_type)
+        found = self._s3.head_object(Bucket=self._bucket, Key=key)
+        etag = found["ETag"].strip('"')
+        if len(etag) == MD5_DIGITS and "-" not in etag and "SSEKMSKeyId" not in found:
+            same = etag == hashlib.md5(data, usedforsecurity=False).hexdigest()
+        else:  # an encrypting server, or one with tags of its own
+            same = self.get(key) == data
+        if not same or found["ContentLength"] != len(data):
+            raise StorageCorrupt(f"{key} is not what was stored")
 
     def put_input(self, data: bytes) -> str:
         """Store an uploaded file under its SHA-256, which is returned."""
@@ -102,6 +132,31 @@ class Storage:
             raise
         return True
 
+    def delete(self, key: str) -> None:
+        """Remove the object under `key`, if there is one."""
+        self._writer.delete_object(Bucket=self._bucket, Key=key)
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Remove all objects whose keys begin with `prefix`. Returns how many there were."""
+        keys = list(self.keys(prefix))
+        for key in keys:
+            self.delete(key)
+        return len(keys)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with `prefix`."""
+        pages = self._s3.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+            for item in page.get("Contents", []):
+                yield item["Key"]
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """What comes between `prefix` and the next slash, of all keys that have one there."""
+        pages = self._s3.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix, Delimiter="/"):
+            for item in page.get("CommonPrefixes", []):
+                yield item["Prefix"].removeprefix(prefix).removesuffix("/")
+
     def presigned_url(self, key: str, filename: str) -> str:
         """A URL under which anybody can download `key` as `filename` for a while."""
         url: str = self._signer.generate_presigned_url(
@@ -116,24 +171,44 @@ class Storage:
         return url
 
 
+def job_prefix(job_id: str) -> str:
+    """Under which everything of a job lies, but its inputs."""
+    return f"{JOBS}{job_id}/"
+
+
+def request_key(job_id: str) -> str:
+    """Where it lies what a job asked for."""
+    return f"{JOBS}{job_id}/request.json"
+
+
+def end_key(job_id: str) -> str:
+    """Where it lies how a job ended."""
+    return f"{JOBS}{job_id}/end.json"
+
+
+def checkpoint_key(job_id: str, fence: int, step: int) -> str:
+    """Where a checkpoint lies. The scripts that end a job know this prefix as well."""
+    return f"{JOBS}{job_id}/checkpoints/{fence}-{step}.pt"
+
+
 def input_key(sha256: str) -> str:
     """Where an uploaded file lies."""
-    return f"inputs/{sha256}"
+    return f"{INPUTS}{sha256}"
 
 
 def preview_key(job_id: str) -> str:
     """Where the newest preview of a job lies."""
-    return f"jobs/{job_id}/preview.jpg"
+    return f"{JOBS}{job_id}/preview.jpg"
 
 
 def result_key(job_id: str, fence: int, extension: str) -> str:
     """Where the result of one attempt lies."""
-    return f"jobs/{job_id}/{fence}/result.{extension}"
+    return f"{JOBS}{job_id}/{fence}/result.{extension}"
 
 
 def manifest_key(job_id: str, fence: int) -> str:
     """Where the manifest of one attempt lies."""
-    return f"jobs/{job_id}/{fence}/manifest.json"
+    return f"{JOBS}{job_id}/{fence}/manifest.json"
 
 
 def _is_missing(error: ClientError) -> bool:

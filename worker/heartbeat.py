@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from redis.exceptions import RedisError
 
-from shared.records import JobRecords, Lease
+from shared.records import JobRecords, Lease, Renewal
 from shared.settings import Settings
 from shared.workers import Worker, WorkerRegistry
 from worker.reconciler import Reconciler
@@ -87,7 +87,11 @@ class Heartbeat:
 
     def _beat(self) -> None:
         hold = self._hold
-        if hold is not None and not self._records.renew(hold.lease) and self._hold is hold:
+        if (
+            hold is not None
+            and self._records.renew(hold.lease) == Renewal.LOST
+            and self._hold is hold
+        ):
             hold.lost.set()
         self._announce()
 

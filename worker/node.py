@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import structlog
 from celery import Celery
 
+from shared.connections import connect_impatient, connect_patient
 from shared.cores import Cores
 from shared.estimates import Speed
-from shared.records import JobRecords, connect_impatient, connect_patient
+from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.workers import Worker, WorkerRegistry

@@ -105,7 +105,7 @@ def _run_held(node: Node, task: Task, hold: Hold, shutting_down: Flag) -> dict[s
 
 
 def _give_back(node: Node, task: Task, lease: Lease, record: JobRecord) -> None:
-    status = node.records.release(lease, record.priority)
+    status = node.records.release(lease)
     log.info("job given back", status=status)
     if status == JobStatus.QUEUED:
         try:

@@ -1,16 +1,31 @@
--- Write the record of a new job and put it at the end of its queue.
--- KEYS: record, queue, due, index of queued jobs
--- ARGV: job id, priority rank (0 is first), most jobs in the queue, seconds until its message is sent
---   again, then field, value, ...
--- Returns 1, or 0 when the queue is full.
-if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) then
-  return 0
+#!lua
+-- Accept a job: write its record, put it at the end of its queue, and note its idempotency key.
+-- ARGV: job id, owner, priority, most jobs in the queue, most unfinished jobs of an owner, seconds until
+--   its message is sent again, inputs as JSON, SHA-256 of the idempotency key or '', the ticket that was
+--   drawn for it, how long the key is kept in seconds, then field, value, ...
+-- Returns 'created', or why not: 'queue_full', 'too_many_jobs', 'superseded'.
+local id, owner, priority = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('EXISTS', record_of(id)) == 1 then
+  return 'created'
 end
-local now = redis.call('TIME')
-local created_at = now[1] + now[2] / 1e6
-redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', 0, 'fence', 0, 'created_at', created_at,
-  unpack(ARGV, 5))
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-redis.call('ZADD', KEYS[3], created_at + ARGV[4], ARGV[1])
-redis.call('ZADD', KEYS[4], 0, ARGV[1])
-return 1
+local key = string.format(IDEMPOTENCY_PATTERN, owner, ARGV[8])
+if ARGV[8] ~= '' and redis.call('HGET', key, 'ticket') ~= ARGV[9] then
+  return 'superseded' -- this request took so long that the next one with its key went ahead
+end
+if redis.call('ZCARD', QUEUE) >= tonumber(ARGV[4]) then
+  return 'queue_full'
+end
+if tonumber(redis.call('HGET', UNFINISHED, owner) or 0) >= tonumber(ARGV[5]) then
+  return 'too_many_jobs'
+end
+local at = now()
+write_job(id, owner, at, 'queued', 0, inputs_of(ARGV[7]), {unpack(ARGV, 11)})
+redis.call('HINCRBY', UNFINISHED, owner, 1)
+enqueue(id, priority, at + ARGV[6])
+if ARGV[8] ~= '' then
+  redis.call('HSET', key, 'job', id)
+  redis.call('EXPIRE', key, ARGV[10])
+end
+count('created')
+note(id, at, 'created', 0)
+return 'created'

@@ -1,26 +1,27 @@
+#!lua flags=allow-oom
 -- Give a running job back unfinished: it waits again, and this attempt does not count. One that was to be
 -- cancelled ends here.
--- KEYS: record, queue, due, indexes of queued, running and canceled jobs
--- ARGV: job id, fence, priority rank, retention in seconds
+-- ARGV: job id, fence, retention in seconds
 -- Returns 'queued' or 'canceled', or nil when somebody else holds the job or it has ended.
-local record = redis.call('HMGET', KEYS[1], 'status', 'fence', 'cancel_requested_at')
-if record[1] ~= 'running' or record[2] ~= ARGV[2] then
+local id = ARGV[1]
+local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'owner', 'priority', 'cancel_requested_at',
+  'claimed_at', 'ran_seconds', 'worker')
+if record[2] == ARGV[2] and (record[1] == 'queued' or record[1] == 'canceled') then
+  return record[1] -- told again, since the answer was lost
+end
+if not holds(id, ARGV[2]) then
   return nil
 end
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1e6
-redis.call('HDEL', KEYS[1], 'lease_until')
-redis.call('ZREM', KEYS[5], ARGV[1])
-if record[3] then
-  redis.call('HSET', KEYS[1], 'status', 'canceled', 'finished_at', now, 'expires_at', now + ARGV[4])
-  redis.call('ZREM', KEYS[3], ARGV[1])
-  redis.call('ZADD', KEYS[6], 0, ARGV[1])
+local at = now()
+if record[5] then
+  end_job(id, at, 'canceled', ARGV[3], {})
   return 'canceled'
 end
-redis.call('HSET', KEYS[1], 'status', 'queued')
-redis.call('HINCRBY', KEYS[1], 'attempt', -1)
-redis.call('HDEL', KEYS[1], 'worker')
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
-redis.call('ZADD', KEYS[3], now, ARGV[1])
-redis.call('ZADD', KEYS[4], 0, ARGV[1])
+redis.call('HDEL', record_of(id), 'lease_until', 'deadline_at', 'worker', 'claim')
+redis.call('HSET', record_of(id), 'status', 'queued', 'ran_seconds', record[7] + at - record[6])
+redis.call('HINCRBY', record_of(id), 'attempt', -1)
+move(id, record[3], 'running', 'queued')
+enqueue(id, record[4], at)
+count('released')
+note(id, at, 'released', ARGV[2], record[8])
 return 'queued'

@@ -1,13 +1,14 @@
+#!lua flags=allow-oom
 -- Renew the lease of a running job.
--- KEYS: record, due
 -- ARGV: job id, fence, lease in seconds
--- Returns 1, or 0 when somebody else holds the job or it has ended.
-local record = redis.call('HMGET', KEYS[1], 'status', 'fence')
-if record[1] ~= 'running' or record[2] ~= ARGV[2] then
-  return 0
+-- Returns 'held'; 'overdue': held, but it has run too long; 'lost': somebody else holds it, or it has ended.
+if not holds(ARGV[1], ARGV[2]) then
+  return 'lost'
 end
-local now = redis.call('TIME')
-local lease_until = now[1] + now[2] / 1e6 + ARGV[3]
-redis.call('HSET', KEYS[1], 'lease_until', lease_until)
-redis.call('ZADD', KEYS[2], lease_until, ARGV[1])
-return 1
+local at = now()
+redis.call('HSET', record_of(ARGV[1]), 'lease_until', at + ARGV[3])
+redis.call('ZADD', DUE, at + ARGV[3], ARGV[1])
+if tonumber(redis.call('HGET', record_of(ARGV[1]), 'deadline_at')) < at then
+  return 'overdue'
+end
+return 'held'

@@ -12,8 +12,9 @@ import redis
 from flask.testing import FlaskClient
 
 from shared.jobs import ErrorCode, Job, JobError, JobList, StoredOutput
+from shared.names import QUEUE
 from shared.presets import PRESETS
-from shared.records import QUEUE, JobRecords, Lease
+from shared.records import JobRecords, Lease
 from shared.storage import Storage, input_key, preview_key
 from tests.api.conftest import CONTENT, STYLE, Traces, post
 from tests.conftest import picture_bytes

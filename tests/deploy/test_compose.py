@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deploy.docker import healthcheck
-from shared.records import connect_impatient
+from shared.connections import connect_impatient
 from shared.settings import Settings
 from shared.workers import WorkerRegistry
 from tests.shared.test_workers import worker

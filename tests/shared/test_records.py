@@ -11,7 +11,11 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import names
+from shared.connections import connect_impatient, connect_patient
 from shared.jobs import (
+    ANONYMOUS,
+    Checkpoint,
     ErrorCode,
     Inputs,
     JobError,
@@ -20,10 +24,11 @@ from shared.jobs import (
     Priority,
     StoredOutput,
 )
+from shared.names import DUE
 from shared.parameters import Parameters
-from shared.records import DUE, JobRecords, Lease, connect_impatient, connect_patient
+from shared.records import JobRecords, Lease, Refusal, Renewal
 from shared.settings import Settings
-from tests.shared.conftest import INPUTS
+from tests.shared.conftest import INPUTS, job_request
 from tests.shared.strategies import patient
 
 ALL = frozenset(JobStatus)
@@ -36,13 +41,14 @@ OUTPUT = StoredOutput(
     result_key="jobs/x/1/result.png",
     manifest_key="jobs/x/1/manifest.json",
 )
+CHECKPOINT = Checkpoint(key="jobs/x/checkpoints/1-5.pt", sha256="b" * 64, size_bytes=9, step=5)
 ERROR = JobError(code=ErrorCode.DIVERGED, message="the loss is not a number")
 
 
 def create(records: JobRecords, priority: Priority = Priority.NORMAL, **metadata: Any) -> str:
-    job_id = records.create(Parameters(), metadata, INPUTS, priority)
-    assert job_id is not None
-    return job_id
+    request = job_request(metadata=metadata, priority=priority)
+    assert records.create(request) is None
+    return request.id
 
 
 def claim(records: JobRecords, job_id: str, worker: str = "w1") -> Lease:
@@ -69,7 +75,9 @@ def expire(valkey: redis.Redis, job_id: str) -> None:
 
 
 def listed(records: JobRecords, *statuses: JobStatus) -> list[str]:
-    return [record.id for record, _ in records.page(frozenset(statuses) or ALL, 100, None)]
+    return [
+        record.id for record, _ in records.page(ANONYMOUS, frozenset(statuses) or ALL, 100, None)
+    ]
 
 
 # -- the way of a job ---------------------------------------------------------------------------
@@ -78,10 +86,10 @@ def listed(records: JobRecords, *statuses: JobStatus) -> list[str]:
 def test_a_new_job_is_queued_with_what_was_asked_for(records: JobRecords) -> None:
     parameters = Parameters.model_validate({"preset": "neural-style", "size": 96, "seed": 2**62})
     metadata = {"note": "héllo \U0001f3a8", "nested": {"n": [1, 2.5, None, True]}}
-    job_id = records.create(parameters, metadata, INPUTS, Priority.HIGH)
-    assert job_id is not None
+    request = job_request(params=parameters, metadata=metadata, priority=Priority.HIGH)
+    assert records.create(request) is None
 
-    record = get(records, job_id)
+    record = get(records, request.id)
 
     assert record.status == JobStatus.QUEUED
     assert (record.params, record.metadata, record.inputs) == (parameters, metadata, INPUTS)
@@ -171,11 +179,12 @@ def test_an_ended_job_does_not_change_again(
     assert finish(records, lease)
     before = get(records, job_id)
 
-    assert not records.succeed(lease, OUTPUT)
-    assert not records.fail(lease, ERROR)
-    assert not records.stop(lease)
-    assert not records.release(lease, Priority.NORMAL)
-    assert not records.renew(lease)
+    # Told again, as by a client whose answer was lost: it is so, and nothing is written.
+    assert records.succeed(lease, OUTPUT) == (status == JobStatus.SUCCEEDED)
+    assert records.fail(lease, ERROR) == (status == JobStatus.FAILED)
+    assert records.stop(lease) == (status == JobStatus.CANCELED)
+    assert records.release(lease) == (status if status == JobStatus.CANCELED else None)
+    assert records.renew(lease) == Renewal.LOST
     assert records.cancel(job_id) == status
     assert records.claim(job_id, "w2") == "finished"
     assert get(records, job_id) == before
@@ -189,10 +198,13 @@ def test_a_job_that_is_not_there_is_not_made_by_asking(
     assert records.get(ghost) is None
     assert records.cancel(ghost) is None
     assert records.claim(ghost, "w1") == "gone"
-    assert not records.renew(Lease(ghost, 1, 1))
+    assert records.renew(Lease(ghost, 1, 1)) == Renewal.LOST
     assert not records.succeed(Lease(ghost, 1, 1), OUTPUT)
-    assert not records.release(Lease(ghost, 1, 1), Priority.NORMAL)
-    assert valkey.keys("*") == []
+    assert not records.release(Lease(ghost, 1, 1))
+    assert records.checkpoint(Lease(ghost, 1, 1), CHECKPOINT) is None
+    records.resumed(Lease(ghost, 1, 1), 5)
+    assert records.delete(ghost) is None
+    assert valkey.keys("*") == [names.COUNTERS]  # the refused writes
 
 
 # -- lost workers -------------------------------------------------------------------------------
@@ -221,11 +233,11 @@ def test_a_worker_whose_lease_was_taken_can_no_longer_write(
     fresh = claim(records, job_id, "w2")
     before = valkey.hgetall(f"impasto:job:{{{job_id}}}")
 
-    assert not records.renew(stale)
+    assert records.renew(stale) == Renewal.LOST
     assert not records.succeed(stale, OUTPUT)
     assert not records.fail(stale, ERROR)
     assert not records.stop(stale)
-    assert not records.release(stale, Priority.NORMAL)
+    assert not records.release(stale)
 
     assert valkey.hgetall(f"impasto:job:{{{job_id}}}") == before
     assert records.succeed(fresh, OUTPUT)
@@ -237,7 +249,7 @@ def test_a_late_worker_may_finish_as_long_as_nobody_took_its_job(
     job_id = create(records)
     lease = claim(records, job_id)
     expire(valkey, job_id)
-    assert records.renew(lease)
+    assert records.renew(lease) == Renewal.HELD
     assert records.claim(job_id, "w2") == "busy"
     assert records.succeed(lease, OUTPUT)
 
@@ -248,7 +260,7 @@ def test_renewing_keeps_the_lease_beyond_its_first_end(valkey: redis.Redis) -> N
     lease = claim(short, job_id)
     for _ in range(4):
         time.sleep(0.1)
-        assert short.renew(lease)
+        assert short.renew(lease) == Renewal.HELD
         assert short.claim(job_id, "w2") == "busy"
     time.sleep(0.25)
     assert isinstance(short.claim(job_id, "w2"), Lease)
@@ -311,7 +323,7 @@ def test_a_lease_that_is_renewed_is_not_due(
 ) -> None:
     lease = claim(records, create(records))
     valkey.zadd(DUE, {lease.job_id: 1})
-    assert records.renew(lease)
+    assert records.renew(lease) == Renewal.HELD
     assert records.take_due(10) == []
 
 
@@ -319,12 +331,12 @@ def test_a_job_given_back_waits_at_its_old_place_and_loses_no_attempt(records: J
     first, second = create(records), create(records)
     lease = claim(records, first)
 
-    assert records.release(lease, Priority.NORMAL)
+    assert records.release(lease)
 
     record = get(records, first)
     assert (record.status, record.attempt, record.worker) == (JobStatus.QUEUED, 0, None)
     assert (position(records, first), position(records, second)) == (0, 1)
-    assert not records.renew(lease)
+    assert records.renew(lease) == Renewal.LOST
     again = claim(records, first, "w2")
     assert (again.attempt, again.fence) == (1, 2)  # fences only grow
 
@@ -384,7 +396,7 @@ def test_a_canceled_job_that_is_given_back_ends_as_canceled(records: JobRecords)
     job_id = create(records)
     lease = claim(records, job_id)
     records.cancel(job_id)
-    records.release(lease, Priority.NORMAL)
+    records.release(lease)
     assert get(records, job_id).status == JobStatus.CANCELED
     assert records.claim(job_id, "w2") == "finished"
 
@@ -440,7 +452,7 @@ def test_a_full_queue_takes_no_job_until_one_leaves(valkey: redis.Redis) -> None
     create(records)
     keys = set(valkey.keys("*"))
 
-    assert records.create(Parameters(), {}, INPUTS, Priority.HIGH) is None
+    assert records.create(job_request(priority=Priority.HIGH)) == Refusal.QUEUE_FULL
     assert set(valkey.keys("*")) == keys
 
     records.cancel(first)
@@ -465,7 +477,7 @@ def test_paging_visits_each_job_once_though_new_ones_come(records: JobRecords, l
     seen: list[str] = []
     cursor = None
     for _ in itertools.count():
-        page = records.page(ALL, limit, cursor)
+        page = records.page(ANONYMOUS, ALL, limit, cursor)
         if not page:
             break
         assert len(page) <= limit
@@ -478,7 +490,7 @@ def test_paging_visits_each_job_once_though_new_ones_come(records: JobRecords, l
 @pytest.mark.parametrize("cursor", ["", "zzz", "\0", "(", "[", "+", "-", "é\U0001f3a8", "x" * 5000])
 def test_any_text_is_a_cursor(records: JobRecords, cursor: str) -> None:
     job_id = create(records)
-    found = [record.id for record, _ in records.page(ALL, 10, cursor)]
+    found = [record.id for record, _ in records.page(ANONYMOUS, ALL, 10, cursor)]
     # Ids are below what sorts after them; nothing is below what sorts before.
     assert found == ([job_id] if cursor == "" or cursor > job_id else [])
 
@@ -526,7 +538,7 @@ def test_whatever_happens_fences_grow_and_one_end_is_final(
                 "succeed": lambda lease=lease: records.succeed(lease, OUTPUT),
                 "fail": lambda lease=lease: records.fail(lease, ERROR),
                 "stop": lambda lease=lease: records.stop(lease),
-                "release": lambda lease=lease: records.release(lease, Priority.NORMAL),
+                "release": lambda lease=lease: records.release(lease),
             }
             done = actions[event]()
             assert not done or lease.fence == fence

@@ -7,14 +7,12 @@ import pytest
 import redis
 from celery import Celery
 
-from shared.jobs import Priority
 from shared.messaging import worker_config
-from shared.parameters import Parameters
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
 from shared.workers import WorkerRegistry
 from tests.api.conftest import change
-from tests.shared.conftest import INPUTS
+from tests.shared.conftest import job_request
 from tests.shared.test_workers import worker
 from worker.heartbeat import Heartbeat
 from worker.reconciler import Reconciler
@@ -38,9 +36,9 @@ class Beating:
         )
 
     def claim(self) -> Lease:
-        job_id = self.records.create(Parameters(), {}, INPUTS, Priority.NORMAL)
-        assert job_id is not None
-        lease = self.records.claim(job_id, "w1")
+        job = job_request()
+        assert self.records.create(job) is None
+        lease = self.records.claim(job.id, "w1")
         assert isinstance(lease, Lease)
         return lease
 

@@ -10,10 +10,10 @@ from celery import Celery
 
 from shared.jobs import Priority
 from shared.messaging import Publisher, queue_name, worker_config
-from shared.parameters import Parameters
-from shared.records import DUE, JobRecords, Lease
+from shared.names import DUE
+from shared.records import JobRecords, Lease
 from shared.settings import Settings
-from tests.shared.conftest import INPUTS
+from tests.shared.conftest import job_request
 from worker.reconciler import MAX_PUBLISHED_AT_ONCE, Reconciler
 
 
@@ -30,9 +30,9 @@ def reconciler(valkey: redis.Redis, records: JobRecords, app: Celery) -> Reconci
 
 
 def create(records: JobRecords, priority: Priority = Priority.NORMAL) -> str:
-    job_id = records.create(Parameters(), {}, INPUTS, priority)
-    assert job_id is not None
-    return job_id
+    job = job_request(priority=priority)
+    assert records.create(job) is None
+    return job.id
 
 
 def messages(valkey: redis.Redis, priority: Priority = Priority.NORMAL) -> list[str]:

@@ -1,0 +1,135 @@
+-- What all scripts share. Before it stand the names of keys and `now`.
+
+local MAX_HISTORY_BYTES = 4000
+local DURATION_BUCKETS = {1, 5, 15, 60, 300, 900, 3600, 14400, 86400}
+
+local function record_of(id)
+  return string.format(RECORD_PATTERN, id)
+end
+
+local function index_of(owner, status)
+  return string.format(INDEX_PATTERN, owner, status)
+end
+
+-- Count something that has happened.
+local function count(what, times)
+  redis.call('HINCRBY', COUNTERS, what, times or 1)
+end
+
+-- Count a duration, as the buckets of a Prometheus histogram.
+local function observe(what, seconds)
+  for _, bound in ipairs(DURATION_BUCKETS) do
+    if seconds <= bound then
+      count(what .. ':' .. bound)
+    end
+  end
+  count(what .. ':count')
+  redis.call('HINCRBYFLOAT', COUNTERS, what .. ':sum', seconds)
+end
+
+-- Write a line into the history of a job: the time, what happened, under which fence, and more.
+local function note(id, at, event, fence, detail)
+  local history = redis.call('HGET', record_of(id), 'history') or ''
+  detail = string.gsub(detail or '', '[\r\n]', ' ')
+  history = history .. string.format('%.3f %s %s %s\n', at, event, fence, detail)
+  while #history > MAX_HISTORY_BYTES do -- the oldest but the first line goes
+    history = string.gsub(history, '^([^\n]*\n)[^\n]*\n', '%1')
+  end
+  redis.call('HSET', record_of(id), 'history', history)
+end
+
+-- Bring a job from one status, or none, to another.
+local function move(id, owner, from, to)
+  if from then
+    redis.call('ZREM', index_of(owner, from), id)
+    redis.call('HINCRBY', STATUSES, from, -1)
+  end
+  redis.call('ZADD', index_of(owner, to), 0, id)
+  redis.call('HINCRBY', STATUSES, to, 1)
+end
+
+-- Write the record of a new job, and count the inputs as used. `fields` alternate with values.
+local function write_job(id, owner, at, status, fence, inputs, fields)
+  redis.call('HSET', record_of(id), 'owner', owner, 'status', status, 'attempt', 0, 'fence', fence,
+    'created_at', at, unpack(fields))
+  move(id, owner, nil, status)
+  for _, sha256 in ipairs(inputs) do
+    redis.call('HINCRBY', INPUT_USES, sha256, 1)
+    redis.call('ZREM', UNUSED_INPUTS, sha256)
+  end
+end
+
+-- Let a job wait for a worker; somebody looks after it at `due`.
+local function enqueue(id, priority, due)
+  redis.call('ZADD', QUEUE, RANKS[priority], id)
+  redis.call('ZADD', DUE, due, id)
+end
+
+-- Hashes of the inputs of a job, each once.
+local function inputs_of(encoded)
+  local inputs, found, seen = cjson.decode(encoded), {}, {}
+  local function add(sha256)
+    if type(sha256) == 'string' and not seen[sha256] then
+      seen[sha256] = true
+      table.insert(found, sha256)
+    end
+  end
+  add(inputs.content)
+  add(inputs.init)
+  for _, sha256 in ipairs(inputs.styles) do add(sha256) end
+  for _, sha256 in ipairs(inputs.masks or {}) do add(sha256) end
+  return found
+end
+
+-- End a job, once and for all. `fields` alternate with values; `why` goes into the history.
+local function end_job(id, at, status, retention, fields, why)
+  local record = record_of(id)
+  local old = redis.call('HMGET', record, 'owner', 'status', 'fence', 'webhook', 'checkpoints', 'started_at')
+  redis.call('HSET', record, 'status', status, 'finished_at', at, 'expires_at', at + retention, unpack(fields))
+  redis.call('HDEL', record, 'lease_until', 'deadline_at', 'checkpoints')
+  move(id, old[1], old[2], status)
+  redis.call('HINCRBY', UNFINISHED, old[1], -1)
+  redis.call('ZREM', QUEUE, id)
+  redis.call('ZREM', DUE, id)
+  redis.call('ZADD', EXPIRY, at + retention, id)
+  if old[4] then
+    redis.call('ZADD', OUTBOX, at, id)
+  end
+  if old[5] then -- a worker that does not know of the end yet may store one more: see garbage.py
+    redis.call('ZADD', GARBAGE, at, 'jobs/' .. id .. '/checkpoints/')
+  end
+  if old[6] then
+    observe('run_seconds', at - old[6])
+  end
+  count(why and status .. ':' .. why or status)
+  note(id, at, status, old[3], why)
+end
+
+-- Forget a finished job. What it used and stored is left to the sweep.
+local function forget_job(id, at, retention)
+  local record = record_of(id)
+  local old = redis.call('HMGET', record, 'owner', 'status', 'inputs')
+  for _, sha256 in ipairs(inputs_of(old[3])) do
+    if redis.call('HINCRBY', INPUT_USES, sha256, -1) <= 0 then
+      redis.call('HDEL', INPUT_USES, sha256)
+      redis.call('ZADD', UNUSED_INPUTS, at, sha256)
+    end
+  end
+  redis.call('ZREM', index_of(old[1], old[2]), id)
+  redis.call('HINCRBY', STATUSES, old[2], -1)
+  redis.call('ZREM', EXPIRY, id)
+  redis.call('ZREM', OUTBOX, id)
+  redis.call('DEL', record, string.format(PREVIEW_WANTED_PATTERN, id))
+  redis.call('SET', string.format(GONE_PATTERN, id), old[1], 'EX', math.ceil(retention))
+  redis.call('ZADD', GARBAGE, at, 'jobs/' .. id .. '/')
+end
+
+-- Whether the worker with this fence holds the job. If not, it is one that was too slow.
+local function holds(id, fence)
+  local record = redis.call('HMGET', record_of(id), 'status', 'fence')
+  if record[1] == 'running' and record[2] == fence then
+    return true
+  end
+  count('stale_writes')
+  return false
+end

@@ -1,0 +1,85 @@
+"""Sends the webhooks that are due. Any worker does; a row that is taken is put off for the others."""
+
+import threading
+
+import structlog
+from redis.exceptions import RedisError
+
+from shared.jobs import JobRecord
+from shared.outbox import Outbox
+from shared.settings import Settings
+from shared.webhooks import Signer, message_id, next_delay, payload
+from worker.delivery import Delivery, deliver
+
+SENDERS = 4  # receivers that may be slow at once before another waits for them
+log = structlog.get_logger(__name__)
+
+
+class Postman:
+    """Takes rows from the outbox while it has senders for them, each a thread.
+
+    What it does not report back, since it is stopped or Redis is away, comes back to the outbox
+    after a minute and is sent again: at least once.
+    """
+
+    def __init__(self, outbox: Outbox, settings: Settings) -> None:
+        """Raises `ValueError` when a secret is malformed."""
+        secrets = settings.webhook_secrets
+        self._outbox = outbox
+        self._settings = settings
+        self._signer = Signer(secrets.get_secret_value()) if secrets else None
+        self._free = threading.BoundedSemaphore(SENDERS)
+
+    def run(self) -> None:
+        """Hand what is due to senders; waits while all of them are busy, not for them to end.
+
+        Without secrets it leaves the rows to workers that have them. Raises `RedisError`.
+        """
+        while self._signer is not None:
+            self._free.acquire()
+            try:
+                rows = self._outbox.take(1)  # no more than are sent at once
+            except BaseException:
+                self._free.release()
+                raise
+            if not rows:
+                self._free.release()
+                return
+            threading.Thread(
+                target=self._send, args=(rows[0], self._signer), name="webhook", daemon=True
+            ).start()
+
+    def _send(self, record: JobRecord, signer: Signer) -> None:
+        try:
+            self._report(record, self._deliver(record, signer))
+        except RedisError as error:  # it will be sent once more
+            log.warning("webhook not noted", job_id=record.id, error=repr(error))
+        finally:
+            self._free.release()
+
+    def _deliver(self, record: JobRecord, signer: Signer) -> Delivery:
+        if record.webhook is None:
+            raise ValueError(f"job {record.id} has no webhook")
+        return deliver(
+            record.webhook,
+            message_id(record),
+            payload(record),
+            signer,
+            allow_private=self._settings.webhook_allow_private,
+            timeout_seconds=self._settings.webhook_timeout_seconds,
+        )
+
+    def _report(self, record: JobRecord, delivery: Delivery) -> None:
+        attempts = record.webhook_attempts + 1
+        # Never the URL: its query may hold a token.
+        told = log.bind(job_id=record.id, attempts=attempts)
+        if delivery.error is None:
+            self._outbox.delivered(record.id)
+            told.info("webhook delivered")
+        elif delivery.gone or attempts >= self._settings.webhook_max_attempts:
+            self._outbox.failed(record.id, delivery.error, None)
+            told.warning("webhook given up", error=delivery.error)
+        else:
+            again = max(next_delay(attempts), delivery.retry_after_seconds)
+            self._outbox.failed(record.id, delivery.error, again)
+            told.info("webhook failed", error=delivery.error, again_in_seconds=round(again))
