@@ -5,7 +5,7 @@ from importlib.metadata import version
 from flask_openapi3 import Info, OpenAPI
 from pydantic import ValidationError
 
-from api import jobs, pages, problems, system
+from api import authentication, jobs, metrics, pages, problems, system
 from api.services import EXTENSION, Services
 from api.uploads import MAX_TEXT_BYTES
 from shared.logs import configure_logs
@@ -35,10 +35,12 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.extensions[EXTENSION] = Services.connect(settings)
 
     problems.register(app)
+    authentication.register(app, settings)
     app.register_api(jobs.blueprint)
     app.register_api(system.blueprint)
     app.register_blueprint(pages.blueprint)
     pages.register_document(app)
+    metrics.register(app, settings)
     return app
 
 

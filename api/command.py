@@ -44,10 +44,12 @@ def api(host: str | None, port: int | None, fd: int | None) -> None:
     """Serve the HTTP API and the page."""
     settings = Settings()
     host = host or settings.api_host
-    if fd is None and not _is_loopback(host) and not settings.allow_anonymous:
+    decided = settings.require_keys or settings.allow_anonymous
+    if fd is None and not _is_loopback(host) and not decided:
         raise click.ClickException(
-            f"the API has no keys, so it would let everybody on {host} use it: listen on 127.0.0.1"
-            " behind a proxy that asks for credentials, or set IMPASTO_ALLOW_ANONYMOUS=true"
+            f"it would let everybody on {host} in: make a key with `impasto keys create NAME` and"
+            " set IMPASTO_REQUIRE_KEYS=true, or listen on 127.0.0.1 behind a proxy that asks for"
+            " credentials, or set IMPASTO_ALLOW_ANONYMOUS=true"
         )
     address = f"[{host}]" if ":" in host else host
     bind = f"fd://{fd}" if fd else f"{address}:{settings.api_port if port is None else port}"

@@ -2,24 +2,25 @@
 
 import hashlib
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import structlog
 from flask import Response, make_response, redirect, request, url_for
 from flask_openapi3 import APIBlueprint, Tag
 from flask_openapi3.models import RawModel
-from kombu.exceptions import OperationalError
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from redis.exceptions import RedisError
 
+from api.acceptance import MAX_KEY_LENGTH, accept, fingerprint, once
+from api.authentication import owner
 from api.problems import problems
 from api.services import Services, services
-from api.uploads import Upload as CheckedUpload
 from api.uploads import read_upload
 from api.views import present
-from shared.errors import Conflict, NotFound, Unavailable
+from shared.errors import Conflict, Gone, ImpastoError, NotFound
+from shared.idempotency import Ticket
 from shared.jobs import (
-    ANONYMOUS,
     Inputs,
     Job,
     JobList,
@@ -30,10 +31,17 @@ from shared.jobs import (
     StoredOutput,
 )
 from shared.records import new_job_id
-from shared.settings import Settings
-from shared.storage import ObjectMissing, Storage, preview_key
+from shared.storage import (
+    STORAGE_ERRORS,
+    ObjectMissing,
+    Storage,
+    input_key,
+    job_prefix,
+    preview_key,
+)
 
 POLL_AFTER_SECONDS = 1
+MAX_ID_LENGTH = 64
 PREVIEW_TYPE = "image/jpeg"
 log = structlog.get_logger(__name__)
 
@@ -51,6 +59,17 @@ class JobPath(BaseModel):
     """The job in a URL."""
 
     job_id: str = Field(description="Id of the job.")
+
+
+class IdempotencyHeader(BaseModel):
+    """By which a request is known when it is sent again."""
+
+    key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        description="Makes it safe to send the request again: a key makes one job. Anything of"
+        f" 1 to {MAX_KEY_LENGTH} printable ASCII characters that no other request has.",
+    )
 
 
 class ResultQuery(BaseModel):
@@ -83,37 +102,27 @@ class Upload(RawModel):
     mimetypes = ["multipart/form-data"]  # noqa: RUF012 - how flask-openapi3 declares it
 
 
-@blueprint.post("", responses={"202": Job, **problems(400, 413, 415, 422)})
-def create_job(raw: Upload) -> Response:
+@blueprint.post("", responses={"202": Job, **problems(400, 409, 410, 413, 415, 422, 429)})
+def create_job(raw: Upload, header: IdempotencyHeader) -> Response:
     """Accept a job: check the images and parameters, store them, wake a worker."""
     service = services()
     upload = read_upload(raw, service.settings)
-    if service.records.queue_is_full():  # before the images are stored
-        raise _queue_full(service.settings)
-    inputs = _store(service.storage, upload)
     job = JobRequest(
         id=new_job_id(),
+        owner=owner(),
         priority=upload.priority,
         params=upload.params,
         metadata=upload.metadata,
-        inputs=inputs,
+        inputs=upload.inputs,
+        webhook=upload.webhook,
     )
-    job_id = job.id
-    if service.records.create(job) is not None:
-        raise _queue_full(service.settings)
-    try:
-        service.publisher.publish(job_id, upload.priority)
-    except (OperationalError, RedisError, OSError) as error:
-        # The job is accepted: its record stands, and the reconciler publishes it.
-        log.warning("publishing failed", job_id=job_id, error=repr(error))
-    log.info("job accepted", job_id=job_id)
-    try:
-        record, position = _find(service, job_id)
-    except RedisError:  # it went away just now, but the job is accepted and may not be sent again
-        record, position = _as_created(job), None
-    response = _job_response(service, record, position, status=202)
-    response.headers["Location"] = url_for("jobs.get_job", job_id=job_id)
-    return response
+
+    def accepted(ticket: Ticket | None) -> JobRequest:
+        accept(service, job, ticket, partial(_store, service.storage, upload.files))
+        return job
+
+    asked = job.model_dump(mode="json", exclude={"id", "owner"})
+    return _accepted_response(service, once(service, header.key, fingerprint(asked), accepted))
 
 
 @blueprint.get("", responses={"200": JobList, **problems(422)})
@@ -121,7 +130,7 @@ def list_jobs(query: ListQuery) -> Response:
     """List jobs, newest first."""
     service = services()
     # One more than asked for tells whether there is a next page.
-    found = service.records.page(ANONYMOUS, query.status, query.limit + 1, query.cursor)
+    found = service.records.page(owner(), query.status, query.limit + 1, query.cursor)
     shown = found[: query.limit]
     progress = _progress(service, [record.id for record, _ in shown])
     jobs = [present(record, position, progress.get(record.id)) for record, position in shown]
@@ -129,23 +138,63 @@ def list_jobs(query: ListQuery) -> Response:
     return Response(page.model_dump_json(), content_type="application/json")
 
 
-@blueprint.get("/<job_id>", responses={"200": Job, **problems(404)})
+@blueprint.get("/<job_id>", responses={"200": Job, **problems(404, 410)})
 def get_job(path: JobPath) -> Response:
     """Say how a job is doing."""
     service = services()
     return _conditional(_job_response(service, *_find(service, path.job_id)))
 
 
-@blueprint.post("/<job_id>/cancel", responses={"200": Job, **problems(404, 409)})
+@blueprint.delete("/<job_id>", responses={"204": None, **problems(404, 409, 410)})
+def delete_job(path: JobPath) -> Response:
+    """Remove a finished job and its files."""
+    service = services()
+    _find(service, path.job_id)
+    deleted = service.records.delete(path.job_id)
+    if deleted is None:  # somebody was quicker
+        raise _no_job(service, path.job_id)
+    if not deleted:
+        raise Conflict("the job has not ended yet: cancel it first")
+    try:
+        service.storage.delete_prefix(job_prefix(path.job_id))
+    except STORAGE_ERRORS as error:
+        log.warning("left to the sweep", job_id=path.job_id, error=repr(error))
+    return Response(status=204)
+
+
+@blueprint.post("/<job_id>/cancel", responses={"200": Job, **problems(404, 409, 410)})
 def cancel_job(path: JobPath) -> Response:
     """Cancel a job: at once while it waits, at its next step while it runs."""
     service = services()
-    status = service.records.cancel(_known_id(path.job_id))
-    if status is None:
-        raise _no_job(path.job_id)
+    before, _ = _find(service, path.job_id)
+    status = service.records.cancel(path.job_id)
     if status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
         raise Conflict(f"the job has already {status}")
-    return _job_response(service, *_find(service, path.job_id))
+    record, position = _find(service, path.job_id)
+    if record.end is not None and not before.status.is_terminal:
+        # `impasto recover` should know of it, and the visitor need not wait for that.
+        service.afterwards.later(partial(service.archive.write_end, record.id, record.end))
+    return _job_response(service, record, position)
+
+
+@blueprint.post("/<job_id>/retry", responses={"202": Job, **problems(400, 404, 409, 410, 422, 429)})
+def retry_job(path: JobPath, header: IdempotencyHeader) -> Response:
+    """Accept a new job like a finished one: the same images, parameters, metadata and webhook."""
+    service = services()
+
+    def accepted(ticket: Ticket | None) -> JobRequest:
+        record, _ = _find(service, path.job_id)
+        if not record.status.is_terminal:
+            raise Conflict(f"the job is {record.status}: only a finished one can be tried again")
+        job = JobRequest(
+            **{name: getattr(record, name) for name in JobRequest.model_fields}
+            | {"id": new_job_id(), "retried_from": record.id}
+        )
+        accept(service, job, ticket, partial(_require, service.storage, job.inputs))
+        return job
+
+    asked = {"retry": path.job_id}
+    return _accepted_response(service, once(service, header.key, fingerprint(asked), accepted))
 
 
 @blueprint.get(
@@ -153,7 +202,7 @@ def cancel_job(path: JobPath) -> Response:
     responses={
         "200": {"content": {"image/*": {}}},
         "303": {"description": "Where the picture lies"},
-        **problems(404, 409, 422),
+        **problems(404, 409, 410, 422),
     },
 )
 def get_result(path: JobPath, query: ResultQuery) -> Response:
@@ -172,7 +221,7 @@ def get_result(path: JobPath, query: ResultQuery) -> Response:
 
 @blueprint.get(
     "/<job_id>/manifest",
-    responses={"200": {"content": {"application/json": {}}}, **problems(404, 409)},
+    responses={"200": {"content": {"application/json": {}}}, **problems(404, 409, 410)},
 )
 def get_manifest(path: JobPath) -> Response:
     """Fetch what reproduces the picture: parameters, inputs, weights, versions, losses."""
@@ -183,7 +232,7 @@ def get_manifest(path: JobPath) -> Response:
 
 
 @blueprint.get(
-    "/<job_id>/preview", responses={"200": {"content": {PREVIEW_TYPE: {}}}, **problems(404)}
+    "/<job_id>/preview", responses={"200": {"content": {PREVIEW_TYPE: {}}}, **problems(404, 410)}
 )
 def get_preview(path: JobPath) -> Response:
     """Fetch the newest preview. Asking keeps them coming for half a minute."""
@@ -201,14 +250,36 @@ def get_preview(path: JobPath) -> Response:
     return _conditional(response)
 
 
-def _store(storage: Storage, upload: CheckedUpload) -> Inputs:
-    put = storage.put_input
-    return Inputs(
-        content=None if upload.content is None else put(upload.content),
-        styles=[put(style) for style in upload.styles],
-        masks=[put(mask) for mask in upload.masks],
-        init=None if upload.init is None else put(upload.init),
-    )
+def _store(storage: Storage, files: list[bytes]) -> None:
+    for data in files:
+        storage.put_input(data)
+
+
+def _require(storage: Storage, inputs: Inputs) -> None:
+    """Whether the inputs of a job are still there."""
+    digests = {inputs.content, *inputs.styles, *inputs.masks, inputs.init} - {None}
+    if not all(storage.exists(input_key(str(digest))) for digest in digests):
+        raise Gone("an image of this job is not kept any more: post the images again")
+
+
+def _accepted_response(service: Services, accepted: JobRequest | str) -> Response:
+    """202 with the job: as it is now, if its id is all that is known of it."""
+    replayed = isinstance(accepted, str)
+    job_id = accepted if isinstance(accepted, str) else accepted.id
+    try:
+        found = service.records.get(job_id)
+    except RedisError:
+        if isinstance(accepted, str):
+            raise
+        # It went away just now, but the job is accepted and need not be sent again.
+        found = _as_created(accepted), None
+    if found is None:
+        raise _gone(job_id)
+    response = _job_response(service, *found, status=202)
+    response.headers["Location"] = url_for("jobs.get_job", job_id=job_id)
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
 
 
 def _conditional(response: Response) -> Response:
@@ -231,24 +302,28 @@ def _progress(service: Services, job_ids: list[str]) -> dict[str, Progress]:
 
 
 def _find(service: Services, job_id: str) -> tuple[JobRecord, int | None]:
-    found = service.records.get(_known_id(job_id))
+    """A job of whoever asks. Others' jobs look as if there were none."""
+    if not job_id.isascii() or not job_id.isprintable() or len(job_id) > MAX_ID_LENGTH:
+        raise _unknown(job_id)
+    found = service.records.get(job_id)
     if found is None:
-        raise _no_job(job_id)
+        raise _no_job(service, job_id)
+    if found[0].owner != owner():
+        raise _unknown(job_id)
     return found
 
 
-def _known_id(job_id: str) -> str:
-    if not job_id.isascii() or not job_id.isprintable() or len(job_id) > 64:
-        raise _no_job(job_id)
-    return job_id
+def _no_job(service: Services, job_id: str) -> ImpastoError:
+    mine = service.records.owner_of_gone(job_id) == owner()
+    return _gone(job_id) if mine else _unknown(job_id)
 
 
-def _no_job(job_id: str) -> NotFound:
-    return NotFound(f"there is no job {job_id[:64]!r}")
+def _gone(job_id: str) -> Gone:
+    return Gone(f"the job {job_id} was deleted, or kept as long as jobs are")
 
 
-def _queue_full(settings: Settings) -> Unavailable:
-    return Unavailable(f"the queue is full: {settings.max_queued_jobs:,} jobs wait")
+def _unknown(job_id: str) -> NotFound:
+    return NotFound(f"there is no job {job_id[:MAX_ID_LENGTH]!r}")
 
 
 def _output(record: JobRecord) -> StoredOutput:

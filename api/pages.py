@@ -8,7 +8,8 @@ from flask_openapi3 import OpenAPI
 from flask_openapi3_scalar.plugins import RegisterPlugin as Scalar
 from werkzeug.wrappers import Response as BaseResponse
 
-from api.problems import Problem
+from api.authentication import is_protected
+from api.problems import Problem, problems
 from api.uploads import UPLOAD_SCHEMA
 from shared.jobs import Priority
 from shared.parameters import Parameters
@@ -20,6 +21,16 @@ CONTENT_SECURITY_POLICY = (
     " frame-ancestors 'none'"
 )
 REFERENCE = "#/components/schemas/{model}"
+KEY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A key that `impasto keys create` made. A key sees its own jobs only.",
+}
+UNAUTHORIZED = {
+    "description": "A key is needed, or this one is not valid",
+    "headers": {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    **problems(401)["401"],
+}
 
 blueprint = Blueprint("pages", __name__)
 
@@ -88,10 +99,13 @@ def _openapi_document(app: OpenAPI) -> dict[str, Any]:
 
 
 def _mend(document: dict[str, Any]) -> None:
-    """Take out what flask-openapi3 adds by itself and is not so."""
-    del document["components"]["securitySchemes"]  # null, where only an object is allowed
-    for path in document["paths"].values():
+    """Add the keys, and take out what flask-openapi3 adds by itself and is not so."""
+    document["components"]["securitySchemes"] = {"key": KEY_SCHEME}  # it was null
+    for name, path in document["paths"].items():
         for operation in path.values():
+            if is_protected(name):
+                operation["security"] = [{"key": []}, {}]  # without keys, it is open to all
+                operation["responses"]["401"] = UNAUTHORIZED
             # An array of problems as plain JSON, on every route that does not describe its 422.
             if "application/json" in operation["responses"]["422"]["content"]:
                 del operation["responses"]["422"]

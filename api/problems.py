@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from shared.errors import (
     Fault,
     ImpastoError,
+    InFlight,
     InvalidInput,
     InvalidRequest,
     NotFound,
@@ -126,9 +127,8 @@ def _respond(
         code=code,
         errors=[ProblemFault(pointer=fault.pointer, detail=fault.detail) for fault in faults],
     )
-    headers: dict[str, Any] = (
-        {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in RETRY_STATUSES else {}
-    )
+    again = status in RETRY_STATUSES or code == InFlight.code
+    headers: dict[str, Any] = {"Retry-After": str(RETRY_AFTER_SECONDS)} if again else {}
     return Response(
         problem.model_dump_json(), status, headers, content_type="application/problem+json"
     )

@@ -1,11 +1,15 @@
-"""What the routes work with: the job records, the messages, the progress, the workers and S3."""
+"""What the routes work with: job records, messages, progress, workers, S3 and what it holds."""
 
 from dataclasses import dataclass
 from typing import Self, cast
 
 from flask import current_app
 
+from api.afterwards import Afterwards
+from shared.archive import Archive
 from shared.connections import connect_impatient
+from shared.garbage import Garbage
+from shared.idempotency import IdempotencyKeys
 from shared.messaging import ProgressReader, Publisher
 from shared.records import JobRecords
 from shared.settings import Settings
@@ -21,23 +25,32 @@ class Services:
 
     settings: Settings
     records: JobRecords
+    idempotency: IdempotencyKeys
+    garbage: Garbage
     progress: ProgressReader
     publisher: Publisher
     storage: Storage
+    archive: Archive
     workers: WorkerRegistry
+    afterwards: Afterwards
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
         """Clients that answer or fail within seconds. Nothing is contacted yet."""
         state = connect_impatient(settings.redis_url.get_secret_value())
         results = connect_impatient(settings.result_backend)
+        storage = Storage(settings, patient=False)
         return cls(
             settings=settings,
             records=JobRecords(state, settings),
+            idempotency=IdempotencyKeys(state),
+            garbage=Garbage(state, settings),
             progress=ProgressReader(results),
             publisher=Publisher(settings),
-            storage=Storage(settings, patient=False),
+            storage=storage,
+            archive=Archive(storage),
             workers=WorkerRegistry(state, settings),
+            afterwards=Afterwards(),
         )
 
 

@@ -1,5 +1,6 @@
 """Reading `POST /v1/jobs`: multipart in, checked images and parameters out, or an error."""
 
+import hashlib
 import json
 import math
 import threading
@@ -22,14 +23,15 @@ from shared.errors import (
 )
 from shared.images import check_image
 from shared.inputs import misfits, missing
-from shared.jobs import Priority
+from shared.jobs import Inputs, Priority
 from shared.levels import Shape, plan_levels
 from shared.parameters import Parameters
 from shared.settings import Settings
+from shared.webhooks import MAX_URL_LENGTH, check_url
 
 FILE_FIELDS = ("content", "style", "mask", "init")
 REPEATED_FIELDS = frozenset({"style", "mask"})
-TEXT_FIELDS = frozenset({"params", "metadata", "priority"})
+TEXT_FIELDS = frozenset({"params", "metadata", "priority", "webhook"})
 MAX_TEXT_BYTES = 64 * 1024
 MAX_JSON_DEPTH = 16
 REPLACEMENT = "\ufffd"  # what Werkzeug puts where a field is not UTF-8; JSON can escape a real one
@@ -66,6 +68,13 @@ UPLOAD_SCHEMA: dict[str, Any] = {
             "description": "Anything of yours; given back with the job.",
         },
         "priority": {"$ref": "#/components/schemas/Priority"},
+        "webhook": {
+            "type": "string",
+            "format": "uri",
+            "maxLength": MAX_URL_LENGTH,
+            "description": "URL that is told of the end of the job, as Standard Webhooks say. At"
+            " least once: tell repetitions by their `webhook-id`.",
+        },
     },
 }
 
@@ -89,6 +98,23 @@ class Upload:
     params: Parameters
     metadata: dict[str, Any]
     priority: Priority
+    webhook: str | None
+
+    @property
+    def files(self) -> list[bytes]:
+        """All images."""
+        single = (data for data in (self.content, self.init) if data is not None)
+        return [*single, *self.styles, *self.masks]
+
+    @property
+    def inputs(self) -> Inputs:
+        """All images by their SHA-256."""
+        return Inputs(
+            content=_sha256(self.content),
+            styles=[hashlib.sha256(style).hexdigest() for style in self.styles],
+            masks=[hashlib.sha256(mask).hexdigest() for mask in self.masks],
+            init=_sha256(self.init),
+        )
 
 
 def read_upload(request: Request, settings: Settings) -> Upload:
@@ -99,6 +125,7 @@ def read_upload(request: Request, settings: Settings) -> Upload:
         InvalidRequest: fields are missing, doubled, unknown, of the wrong kind, or not JSON.
         InvalidInput: parameters or images are out of bounds, or do not go together.
         TooLarge: more bytes than are taken.
+        Unavailable: too many host names of webhooks are being looked up.
     """
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMedia("send the images as multipart/form-data")
@@ -127,6 +154,7 @@ def read_upload(request: Request, settings: Settings) -> Upload:
         params=params,
         metadata=metadata,
         priority=priority,
+        webhook=_webhook(request.form.get("webhook"), settings),  # last, since it asks the network
     )
 
 
@@ -211,6 +239,15 @@ def _priority(text: str) -> Priority:
         raise _wrong("priority", f"{text[:100]!r} is none of {known}") from None
 
 
+def _webhook(url: str | None, settings: Settings) -> str | None:
+    if url is None:
+        return None
+    if settings.webhook_secrets is None:
+        raise _wrong("webhook", "none are sent here: there is nothing to sign them with")
+    check_url(url, allow_private=settings.webhook_allow_private)
+    return url
+
+
 def _json_object(text: str, field: str) -> dict[str, Any]:
     if REPLACEMENT in text:
         raise InvalidRequest(f"{field}: not valid UTF-8")
@@ -261,6 +298,10 @@ def _unique_keys(field: str) -> Callable[[list[tuple[str, Any]]], dict[str, Any]
         return values
 
     return build
+
+
+def _sha256(data: bytes | None) -> str | None:
+    return None if data is None else hashlib.sha256(data).hexdigest()
 
 
 def _wrong(pointer: str, detail: str) -> InvalidInput:

@@ -4,18 +4,34 @@ from datetime import datetime
 
 from flask import url_for
 
-from shared.jobs import Job, JobRecord, Metrics, Output, Progress, Urls
+from shared.jobs import (
+    HistoryEntry,
+    Job,
+    JobRecord,
+    Metrics,
+    Output,
+    Progress,
+    Urls,
+    Webhook,
+)
+
+SAME = set(Job.model_fields) & set(JobRecord.model_fields)
+OTHERWISE = {"params", "output", "error", "webhook", "history"}
+# Their detail is the name of a worker, and with it that of a machine.
+EVENTS_OF_WORKERS = frozenset({"claimed", "lost", "released"})
 
 
 def present(record: JobRecord, queue_position: int | None, progress: Progress | None) -> Job:
     """Join the record with what is known besides it, and say where the rest is."""
     return Job(
-        **record.model_dump(include=set(Job.model_fields) - {"params", "output", "error"}),
+        **record.model_dump(include=SAME - OTHERWISE),
         params=record.params,
         output=Output(**record.output.model_dump(include=set(Output.model_fields)))
         if record.output
         else None,
         error=record.error,
+        webhook=_webhook(record),
+        history=_history(record),
         queue_position=queue_position,
         progress=progress,
         metrics=Metrics(
@@ -26,10 +42,33 @@ def present(record: JobRecord, queue_position: int | None, progress: Progress | 
     )
 
 
+def _webhook(record: JobRecord) -> Webhook | None:
+    if record.webhook is None:
+        return None
+    return Webhook(
+        url=record.webhook,
+        attempts=record.webhook_attempts,
+        delivered_at=record.webhook_delivered_at,
+        error=record.webhook_error,
+    )
+
+
+def _history(record: JobRecord) -> list[HistoryEntry]:
+    return [
+        HistoryEntry(
+            at=event.at,
+            event=event.event,
+            detail="" if event.event in EVENTS_OF_WORKERS else event.detail,
+        )
+        for event in record.history
+    ]
+
+
 def _urls(job_id: str) -> Urls:
     return Urls(
         self=url_for("jobs.get_job", job_id=job_id),
         cancel=url_for("jobs.cancel_job", job_id=job_id),
+        retry=url_for("jobs.retry_job", job_id=job_id),
         preview=url_for("jobs.get_preview", job_id=job_id),
         result=url_for("jobs.get_result", job_id=job_id),
         manifest=url_for("jobs.get_manifest", job_id=job_id),

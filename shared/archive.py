@@ -3,10 +3,15 @@
 Enough to write the record again when Redis has lost it (`impasto recover`).
 """
 
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
 from shared.jobs import JobEnd, StoredRequest
-from shared.storage import ObjectMissing, Storage, end_key, request_key
+from shared.storage import ObjectMissing, Storage, StorageCorrupt, end_key, request_key
 
 _JSON = "application/json"
+Document = TypeVar("Document", bound=BaseModel)
 
 
 class Archive:
@@ -25,15 +30,34 @@ class Archive:
         self._storage.put(end_key(job_id), end.model_dump_json().encode(), _JSON)
 
     def request(self, job_id: str) -> StoredRequest | None:
-        """What was asked for; None if nothing is known of the job."""
-        try:
-            return StoredRequest.model_validate_json(self._storage.get(request_key(job_id)))
-        except ObjectMissing:
-            return None
+        """What was asked for; None if nothing is known of the job.
+
+        Raises:
+            StorageCorrupt: what lies there is no such thing.
+        """
+        request = self._read(request_key(job_id), StoredRequest)
+        if request is not None and request.id != job_id:
+            raise StorageCorrupt(f"{request_key(job_id)} is that of job {request.id}")
+        return request
 
     def end(self, job_id: str) -> JobEnd | None:
-        """How it ended; None if it has not, or nobody could say so any more."""
+        """How it ended; None if it has not, or nobody could say so any more.
+
+        Raises:
+            StorageCorrupt: what lies there is no such thing.
+        """
+        return self._read(end_key(job_id), JobEnd)
+
+    def forget(self, job_id: str) -> None:
+        """A job was refused or deleted: it must not come back as one that Redis has lost."""
+        self._storage.delete(request_key(job_id))
+
+    def _read(self, key: str, kind: type[Document]) -> Document | None:
         try:
-            return JobEnd.model_validate_json(self._storage.get(end_key(job_id)))
+            return kind.model_validate_json(self._storage.get(key))
         except ObjectMissing:
             return None
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in fault["loc"])
+            raise StorageCorrupt(f"{key}: {where or 'JSON'}: {fault['msg']}") from None

@@ -1,4 +1,7 @@
-"""Connections to Redis: for whom a request waits, and for whom hours of work do."""
+"""Connections to Redis: of those for whom a request waits, and of workers.
+
+Neither waits for an outage to end. Who can, asks again.
+"""
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -13,8 +16,8 @@ def connect_impatient(url: str) -> Redis:
 
 
 def connect_patient(url: str) -> Redis:
-    """A client that outlasts a restart of Redis: hours of work wait."""
-    return _connect(url, attempts=60, timeout_seconds=10)
+    """A client that outlasts a blip within some seconds: a job, or a worker's beat, waits."""
+    return _connect(url, attempts=4, timeout_seconds=2)
 
 
 def _connect(url: str, *, attempts: int, timeout_seconds: float) -> Redis:

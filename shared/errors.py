@@ -2,6 +2,7 @@
 
 ImpastoError
 ├── InvalidRequest              400  the request itself is malformed
+├── Unauthorized                401  no API key, or not a valid one
 ├── NotFound                    404
 ├── Conflict                    409  the job is in a state that does not allow this
 │   └── InFlight                409  the same request is still worked on
@@ -45,6 +46,14 @@ class InvalidRequest(ImpastoError):
     code = "invalid_request"
     status = 400
     title = "Bad request"
+
+
+class Unauthorized(ImpastoError):
+    """Keys are required here, and the request has none that is valid."""
+
+    code = "unauthorized"
+    status = 401
+    title = "Unauthorized"
 
 
 class NotFound(ImpastoError):

@@ -1,8 +1,15 @@
 """What is not needed any more: expired jobs, their objects in S3, inputs that no job uses.
 
 An input lies in S3 once, however many jobs use it. It is removed when no job has used it for a
-while; whoever is about to use it says so first, so that it is not removed under their hands.
+while. Whoever is about to use one touches it first, sees then whether it is there, stores it if
+not, and writes the record of the job at last. A touched input stays for as long as that may take;
+one that is being removed cannot be touched.
+
+Nothing here depends on a removal coming to its end: what was taken and not removed comes back.
 """
+
+import secrets
+from dataclasses import dataclass
 
 from redis import Redis
 
@@ -10,10 +17,20 @@ from shared import names
 from shared.scripts import Scripts
 from shared.settings import Settings
 
-# What a lost sweeper took comes back after this, and an input may be stored again.
-REMOVING_SECONDS = 120
+# From touching an input to the record of a job that uses it. A request takes far less.
+POSTING_SECONDS = 600
+# A removal from S3 takes less, so that nobody stores an input again while it is being removed.
+REMOVING_SECONDS = 300
 # A worker that was cut off may still store something under the prefix of a job that has ended.
 STRAGGLER_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The right to remove an input from S3, within `REMOVING_SECONDS`."""
+
+    digest: str
+    number: str
 
 
 class Garbage:
@@ -26,35 +43,40 @@ class Garbage:
 
     def touch_inputs(self, digests: list[str]) -> bool:
         """Say that inputs are about to be used. False: one of them is being removed right now."""
-        return bool(self._scripts.run("touch_inputs", *digests))
+        return bool(self._scripts.run("touch_inputs", POSTING_SECONDS, *digests))
 
     def expire_jobs(self, limit: int) -> int:
         """Forget jobs that were kept long enough. Returns how many."""
         return int(self._scripts.run("expire", limit, self._settings.retention_seconds))
 
-    def take_prefixes(self, limit: int) -> list[str]:
-        """Prefixes in S3 under which nothing is needed."""
-        found: list[str] = self._scripts.run("take_rows", names.GARBAGE, limit, REMOVING_SECONDS)
-        return found
+    def take_prefix(self) -> str | None:
+        """A prefix in S3 under which nothing is needed. It is looked at again after an hour.
 
-    def removed_prefix(self, prefix: str, *, was_empty: bool) -> None:
-        """A prefix is done with when it was found empty; otherwise it is looked at once more."""
-        if was_empty:
-            self._redis.zrem(names.GARBAGE, prefix)
-        else:
-            self._redis.zincrby(names.GARBAGE, STRAGGLER_SECONDS, prefix)
+        By then nobody stores anything there any more, and whoever took it may have been lost.
+        """
+        found = self._scripts.run("take_rows", names.GARBAGE, 1, STRAGGLER_SECONDS)
+        return str(found[0]) if found else None
 
-    def take_unused_inputs(self, limit: int) -> list[str]:
-        """Hashes of inputs that no job has used for a while, to be removed from S3 now."""
-        found: list[str] = self._scripts.run(
-            "take_unused", limit, self._settings.unused_input_seconds, REMOVING_SECONDS
+    def found_empty(self, prefix: str) -> None:
+        """There was nothing left under a prefix: it is done with."""
+        self._redis.zrem(names.GARBAGE, prefix)
+
+    def take_unused_input(self) -> Removal | None:
+        """An input that no job has used for a while, to be removed from S3 now."""
+        number = secrets.token_hex(8)
+        digest = self._scripts.run(
+            "take_unused", self._settings.unused_input_seconds, REMOVING_SECONDS, number
         )
-        return found
+        return Removal(str(digest), number) if digest else None
 
-    def removed_input(self, digest: str) -> None:
-        """An unused input is gone from S3."""
-        self._scripts.run("removed_input", digest)
+    def removed_input(self, removal: Removal) -> bool:
+        """An unused input is gone from S3. False: it took too long, and may be missed."""
+        return bool(self._scripts.run("removed_input", removal.digest, removal.number))
 
-    def found_input(self, digest: str) -> None:
-        """There is an input in S3: if no job uses it, it is removed after a while."""
-        self.touch_inputs([digest])
+    def found_inputs(self, digests: list[str]) -> int:
+        """Inputs lie in S3: those that no job uses are removed after a while. Returns how many."""
+        return int(self._scripts.run("found_inputs", *digests))
+
+    def found_leftover(self, job_id: str) -> None:
+        """Something lies in S3 under a job of which nothing is known: it is removed."""
+        self._scripts.run("found_leftover", job_id)

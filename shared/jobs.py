@@ -210,11 +210,29 @@ class Metrics(_Model):
     run_seconds: float | None
 
 
+class Webhook(_Model):
+    """Who is told of the end, and whether that has worked."""
+
+    url: str
+    attempts: int = Field(description="How often it was tried.")
+    delivered_at: Timestamp | None = Field(description="When the receiver took it.")
+    error: str | None = Field(description="Why it did not, the last time.")
+
+
+class HistoryEntry(_Model):
+    """Something that happened to a job."""
+
+    at: Timestamp
+    event: str = Field(description="created, claimed, resumed, lost, released, succeeded, ...")
+    detail: str = Field(description="The step, or the code of the error; often empty.")
+
+
 class Urls(_Model):
     """Where a client finds the rest."""
 
     self: str
     cancel: str
+    retry: str
     preview: str
     result: str
     manifest: str
@@ -239,6 +257,8 @@ class Job(_Model):
     progress: Progress | None
     output: Output | None
     error: JobError | None
+    webhook: Webhook | None
+    history: list[HistoryEntry] = Field(description="What happened to the job, newest last.")
     metrics: Metrics
     urls: Urls
 

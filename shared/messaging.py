@@ -8,12 +8,17 @@ import json
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import BackendError
 from kombu.entity import Queue
+from kombu.exceptions import OperationalError
 from redis import Redis
+from redis.exceptions import RedisError
 
 from shared.jobs import Priority, Progress
 from shared.settings import Settings
 
+# What Redis being away looks like, from our client, from Celery and from kombu.
+AWAY = (RedisError, BackendError, OperationalError, OSError)
 TASK_NAME = "impasto.stylize"
 # When it passes, Redis hands the message to a second worker, who finds the job held.
 VISIBILITY_TIMEOUT_SECONDS = 9000
@@ -59,6 +64,8 @@ def worker_config(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "worker_proc_alive_timeout": 120,
         "task_acks_late": True,
+        # The last resort against a process that not even its heartbeat can end
+        "task_time_limit": settings.max_run_seconds + 2 * settings.step_timeout_seconds,
         "task_queues": [Queue(queue_name(priority)) for priority in Priority],
         "task_create_missing_queues": False,
         "task_serializer": "json",
@@ -67,13 +74,8 @@ def worker_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def wake_a_worker(app: Celery, job_id: str, priority: Priority) -> None:
-    """Publish the message that makes a worker look at a job."""
-    app.send_task(TASK_NAME, args=[job_id], task_id=job_id, queue=queue_name(priority))
-
-
 class Publisher:
-    """Wakes a worker for a job. Publish-only, and quick to give up, since a request waits."""
+    """Wakes a worker for a job. Publish-only, and quick to give up: the reconciler asks again."""
 
     def __init__(self, settings: Settings) -> None:
         retry = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
@@ -90,8 +92,32 @@ class Publisher:
         )
 
     def publish(self, job_id: str, priority: Priority) -> None:
-        """Send the message. Raises kombu's OperationalError when the broker does not answer."""
-        wake_a_worker(self._app, job_id, priority)
+        """Send the message that makes a worker look at a job.
+
+        Raises one of `AWAY` when the broker does not answer; the message may have been sent.
+        """
+        self._app.send_task(TASK_NAME, args=[job_id], task_id=job_id, queue=queue_name(priority))
+
+
+class ProgressWriter:
+    """Puts the progress of a job into its Celery task's state, or gives up within 2 s."""
+
+    def __init__(self, settings: Settings) -> None:
+        app = Celery("impasto.progress", broker=settings.broker, backend=settings.result_backend)
+        app.conf.update(
+            worker_config(settings)
+            | {
+                "result_backend_always_retry": False,
+                "result_backend_transport_options": {"retry_policy": {"max_retries": 0}},
+                "redis_socket_timeout": 2,
+                "redis_socket_connect_timeout": 2,
+            }
+        )
+        self._backend = app.backend
+
+    def write(self, job_id: str, progress: Progress) -> None:
+        """Replace what was known of the job. Raises one of `AWAY`."""
+        self._backend.store_result(job_id, progress.model_dump(mode="json"), "PROGRESS")
 
 
 class ProgressReader:

@@ -13,10 +13,11 @@ EXPIRY = "impasto:expiry"  # finished jobs, by when they are forgotten
 OUTBOX = "impasto:outbox"  # finished jobs whose webhook waits, by when it is sent
 GARBAGE = "impasto:garbage"  # prefixes in S3 that nobody needs, by when they are removed
 INPUT_USES = "impasto:input-uses"  # SHA-256 of an input -> number of jobs that use it
-UNUSED_INPUTS = "impasto:unused-inputs"  # SHA-256 of inputs that no job uses, by since when
+UNUSED_INPUTS = "impasto:unused-inputs"  # inputs that no job may use any more, by since when
 COUNTERS = "impasto:counters"  # what has happened -> how often; never falls
 STATUSES = "impasto:statuses"  # status -> number of jobs
 UNFINISHED = "impasto:unfinished"  # owner -> number of unfinished jobs
+KEYS = "impasto:keys"  # id of an API key -> what is known of it, as JSON
 
 
 def record(job_id: str) -> str:

@@ -22,11 +22,11 @@ class Outbox:
         job_ids = self._scripts.run("take_rows", names.OUTBOX, limit, SENDING_SECONDS)
         return [record for record, _ in self._records.get_many(job_ids)]
 
-    def delivered(self, job_id: str) -> None:
-        """The receiver has it."""
-        self._scripts.run("webhook_sent", job_id, "", "")
+    def delivered(self, job_id: str, attempt: int) -> None:
+        """The receiver has it, at this attempt, the first being 1."""
+        self._scripts.run("webhook_sent", job_id, attempt, "", "")
 
-    def failed(self, job_id: str, error: str, again_in_seconds: float | None) -> None:
+    def failed(self, job_id: str, attempt: int, error: str, again_in_seconds: float | None) -> None:
         """The receiver does not have it. None: it is given up."""
         again = "" if again_in_seconds is None else again_in_seconds
-        self._scripts.run("webhook_sent", job_id, error or "failed", again)
+        self._scripts.run("webhook_sent", job_id, attempt, error or "failed", again)

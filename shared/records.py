@@ -7,6 +7,7 @@ UUIDv7, so by age. Listing and queue position cost O(log n), and nothing scans k
 
 import json
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -61,11 +62,17 @@ class Renewal(StrEnum):
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to run a job. Whoever holds an older fence can no longer write."""
+    """The right to run a job. Whoever holds an older one can no longer write."""
 
     job_id: str
     fence: int
     attempt: int
+    claim: str  # a name of its own for every claim
+
+    @property
+    def token(self) -> str:
+        """What tells this lease from all others of the job, also where Redis lost some claims."""
+        return f"{self.fence}-{self.claim}"
 
 
 @dataclass(frozen=True)
@@ -86,15 +93,26 @@ class JobRecords:
 
     # -- what clients ask for -------------------------------------------------------------------
 
-    def create(self, request: JobRequest, ticket: Ticket | None = None) -> Refusal | None:
-        """Accept a job, and with it the idempotency key of its ticket. Returns why not, or None."""
+    def create(
+        self,
+        request: JobRequest,
+        ticket: Ticket | None = None,
+        *,
+        max_unfinished_jobs: int | None = None,
+    ) -> Refusal | None:
+        """Accept a job, and with it the idempotency key of its ticket. Returns why not, or None.
+
+        `max_unfinished_jobs` is how many its owner may have; the settings say it when None.
+        """
         outcome = self._scripts.run(
             "create",
             request.id,
             request.owner,
             request.priority,
             self._settings.max_queued_jobs,
-            self._settings.max_unfinished_jobs,
+            self._settings.max_unfinished_jobs
+            if max_unfinished_jobs is None
+            else max_unfinished_jobs,
             self._settings.republish_seconds,
             request.inputs.model_dump_json(),
             ticket.idempotency.key_sha256 if ticket else "",
@@ -104,13 +122,18 @@ class JobRecords:
         )
         return None if outcome == "created" else Refusal(outcome)
 
-    def restore(self, request: StoredRequest, end: JobEnd | None) -> bool:
+    def restore(
+        self, request: StoredRequest, end: JobEnd | None, checkpoints: Sequence[Checkpoint] = ()
+    ) -> bool:
         """Write a record that was lost. False: it is there, or the job was deleted.
 
-        One that has not ended waits in the queue again, with a fence above all that it had.
+        One that has not ended waits in the queue again, with a fence above all that it had, and
+        goes on from its `checkpoints`, the newest of which comes first.
         """
         known = request.idempotency
         pairs = _fields(request)
+        if checkpoints:
+            pairs += ["checkpoints", json.dumps([each.model_dump() for each in checkpoints])]
         if end is not None:
             for name, value in (("output", end.output), ("error", end.error)):
                 pairs += [name, value.model_dump_json()] if value else []
@@ -196,11 +219,12 @@ class JobRecords:
             code=ErrorCode.MAX_ATTEMPTS,
             message=f"{self._settings.max_attempts} workers were lost while they ran this job",
         )
+        claim = secrets.token_hex(8)
         reply = self._scripts.run(
             "claim",
             job_id,
             worker,
-            secrets.token_hex(8),
+            claim,
             self._settings.lease_seconds,
             self._settings.max_attempts,
             self._settings.max_run_seconds,
@@ -210,7 +234,7 @@ class JobRecords:
         )
         if reply[0] != "claimed":
             return str(reply[0])
-        return Lease(job_id, fence=int(reply[1]), attempt=int(reply[2]))
+        return Lease(job_id, fence=int(reply[1]), attempt=int(reply[2]), claim=claim)
 
     @property
     def overdue(self) -> JobError:
@@ -224,7 +248,7 @@ class JobRecords:
     def renew(self, lease: Lease) -> Renewal:
         """Keep the lease."""
         return Renewal(
-            self._scripts.run("renew", lease.job_id, lease.fence, self._settings.lease_seconds)
+            self._scripts.run("renew", lease.job_id, lease.token, self._settings.lease_seconds)
         )
 
     def wishes(self, job_id: str) -> Wishes:
@@ -241,13 +265,13 @@ class JobRecords:
         None: the lease was lost, and the checkpoint is not used.
         """
         dropped: list[str] | None = self._scripts.run(
-            "checkpoint", lease.job_id, lease.fence, checkpoint.model_dump_json(), CHECKPOINTS_KEPT
+            "checkpoint", lease.job_id, lease.token, checkpoint.model_dump_json(), CHECKPOINTS_KEPT
         )
         return dropped
 
     def resumed(self, lease: Lease, step: int) -> None:
         """Note from which step this worker goes on."""
-        self._scripts.run("resumed", lease.job_id, lease.fence, step)
+        self._scripts.run("resumed", lease.job_id, lease.token, step)
 
     def succeed(self, lease: Lease, output: StoredOutput) -> bool:
         """Publish the result. False: the lease was lost, and the result is not published."""
@@ -264,7 +288,7 @@ class JobRecords:
     def release(self, lease: Lease) -> JobStatus | None:
         """Give the job back unfinished. Returns its status now, None if the lease was lost."""
         status = self._scripts.run(
-            "release", lease.job_id, lease.fence, self._settings.retention_seconds
+            "release", lease.job_id, lease.token, self._settings.retention_seconds
         )
         return JobStatus(status) if status else None
 
@@ -286,7 +310,7 @@ class JobRecords:
             self._scripts.run(
                 "finish",
                 lease.job_id,
-                lease.fence,
+                lease.token,
                 status,
                 self._settings.retention_seconds,
                 code,

@@ -1,8 +1,8 @@
 """The Lua scripts that change job records, each atomic and under Redis's own clock.
 
 A script is made of the names of keys (`shared.names`), the clock, what all scripts share
-(`lua/prelude.lua`) and its own body. Each may be called twice with the same arguments, as a client
-does whose answer was lost: the second call changes nothing and gives the same answer.
+(`lua/prelude.lua`) and its own body. One that changes a job may be called twice with the same
+arguments, as a client does whose answer was lost: the second call changes nothing more.
 """
 
 from pathlib import Path
@@ -16,6 +16,8 @@ from shared.jobs import JobStatus, Priority
 FOLDER = Path(__file__).parent / "lua"
 PARTS = frozenset({"clock", "prelude"})
 CLOCK = (FOLDER / "clock.lua").read_text()
+# Upper bounds of the buckets in which durations are counted, s.
+DURATION_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
 PRIORITY_RANK = {priority: rank for rank, priority in enumerate(Priority)}  # 0 is served first
 
 _SETS = (
@@ -68,4 +70,6 @@ def _names() -> str:
     }
     lines += [f"local {name}_PATTERN = '{pattern}'" for name, pattern in patterns.items()]
     ranks = ", ".join(f"{priority} = {rank}" for priority, rank in PRIORITY_RANK.items())
-    return "\n".join([*lines, f"local RANKS = {{{ranks}}}"])
+    bounds = ", ".join(map(str, DURATION_BUCKETS))
+    tables = [f"local RANKS = {{{ranks}}}", f"local DURATION_BUCKETS = {{{bounds}}}"]
+    return "\n".join([*lines, *tables])

@@ -49,8 +49,17 @@ class Settings(BaseSettings):
     api_port: int = Field(8080, ge=0, le=65535, description="Port that the API listens on.")
     api_threads: int = Field(8, ge=1, le=256, description="Threads of each API process.")
     api_processes: int = Field(1, ge=1, le=64, description="API processes.")
+    require_keys: bool = Field(
+        False, description="Refuse whoever has no API key, even before the first key is made."
+    )
     allow_anonymous: bool = Field(
-        False, description="Listen beyond loopback although the API has no keys."
+        False, description="Listen beyond loopback although keys are not required."
+    )
+    key_cache_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="How long an API process remembers a key that it has looked up, s: a key that"
+        " is revoked works that much longer.",
     )
 
     max_request_bytes: int = Field(
@@ -139,7 +148,7 @@ class Settings(BaseSettings):
         False, description="Send webhooks to private addresses too, and over plain HTTP."
     )
     webhook_timeout_seconds: float = Field(
-        10.0, gt=0, description="Longest time that a webhook's receiver may take, s."
+        10.0, gt=0, le=30, description="Longest time that a webhook's receiver may take, s."
     )
     webhook_max_attempts: int = Field(
         10, ge=1, description="How often a webhook is tried before it is given up."

@@ -4,9 +4,9 @@ inputs/<sha256>                          an uploaded file, stored once however o
 jobs/<id>/request.json                   what was asked for, and
 jobs/<id>/end.json                       how it ended: from these a lost record is written again
 jobs/<id>/preview.jpg                    the newest preview, replaced while the job runs
-jobs/<id>/checkpoints/<fence>-<step>.pt  the engine's state; the record says which one counts
-jobs/<id>/<fence>/result.<extension>     immutable; the fence keeps a stale worker's file apart
-jobs/<id>/<fence>/manifest.json          what reproduces the result
+jobs/<id>/checkpoints/<lease>-<step>.pt  the engine's state; the record says which one counts
+jobs/<id>/<lease>/result.<extension>     immutable; the token of the lease keeps a stale worker's
+jobs/<id>/<lease>/manifest.json          files apart; the latter says what reproduces the result
 """
 
 import hashlib
@@ -137,8 +137,11 @@ class Storage:
         self._writer.delete_object(Bucket=self._bucket, Key=key)
 
     def delete_prefix(self, prefix: str) -> int:
-        """Remove all objects whose keys begin with `prefix`. Returns how many there were."""
-        keys = list(self.keys(prefix))
+        """Remove all objects whose keys begin with `prefix`. Returns how many there were.
+
+        The last go first, and so what a job asked for: half a job must not come back as a new one.
+        """
+        keys = sorted(self.keys(prefix), reverse=True)
         for key in keys:
             self.delete(key)
         return len(keys)
@@ -186,9 +189,9 @@ def end_key(job_id: str) -> str:
     return f"{JOBS}{job_id}/end.json"
 
 
-def checkpoint_key(job_id: str, fence: int, step: int) -> str:
+def checkpoint_key(job_id: str, token: str, step: int) -> str:
     """Where a checkpoint lies. The scripts that end a job know this prefix as well."""
-    return f"{JOBS}{job_id}/checkpoints/{fence}-{step}.pt"
+    return f"{JOBS}{job_id}/checkpoints/{token}-{step}.pt"
 
 
 def input_key(sha256: str) -> str:
@@ -201,14 +204,14 @@ def preview_key(job_id: str) -> str:
     return f"{JOBS}{job_id}/preview.jpg"
 
 
-def result_key(job_id: str, fence: int, extension: str) -> str:
-    """Where the result of one attempt lies."""
-    return f"{JOBS}{job_id}/{fence}/result.{extension}"
+def result_key(job_id: str, token: str, extension: str) -> str:
+    """Where the result of one lease lies."""
+    return f"{JOBS}{job_id}/{token}/result.{extension}"
 
 
-def manifest_key(job_id: str, fence: int) -> str:
-    """Where the manifest of one attempt lies."""
-    return f"{JOBS}{job_id}/{fence}/manifest.json"
+def manifest_key(job_id: str, token: str) -> str:
+    """Where the manifest of one lease lies."""
+    return f"{JOBS}{job_id}/{token}/manifest.json"
 
 
 def _is_missing(error: ClientError) -> bool:

@@ -1,7 +1,7 @@
 """Webhooks: to which URLs they may go, what they say, how they are signed, and when they are tried.
 
 They follow Standard Webhooks (https://www.standardwebhooks.com), so that receivers find a library
-that verifies them in their language. Sending is `worker.delivery`.
+that verifies them in their language. Sending is `worker.dispatch`.
 """
 
 import base64
@@ -34,7 +34,7 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 # numbers, and so as addresses.
 _NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:{_LABEL}\.)*[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?")
 
-SECRET_PREFIX = "whsec_"
+SECRET_PREFIX = "whsec_"  # noqa: S105 - so that scanners find one that has leaked
 SECRET_BYTES = range(24, 65)
 
 # The schedule that the specification of Standard Webhooks gives: ten attempts within about 3 days.
@@ -92,14 +92,10 @@ def _parse(url: str, *, allow_private: bool) -> httpx.URL:
         raise _refusal(f"it has to begin with {' or '.join(f'{s}://' for s in schemes)} and a host")
     if parsed.userinfo or "@" in url.split("/")[2]:
         raise _refusal("it must not contain credentials; the signature says who sends")
-    port = parsed.port
-    if port == 0 or (
-        not allow_private
-        and port is not None
-        and port != PORTS[parsed.scheme]
-        and port < LOWEST_UNPRIVILEGED_PORT
-    ):
-        raise _refusal(f"its port has to be 443, or {LOWEST_UNPRIVILEGED_PORT} or higher")
+    lowest = 1 if allow_private else LOWEST_UNPRIVILEGED_PORT
+    default = PORTS[parsed.scheme]
+    if parsed.port not in (None, default) and parsed.port not in range(lowest, 65_536):
+        raise _refusal(f"its port has to be {default}, or {lowest} to 65535")
     return parsed
 
 

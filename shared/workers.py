@@ -33,6 +33,10 @@ class Worker(BaseModel):
     )
     started_at: str
     job_id: str | None = Field(description="What it paints at the moment.")
+    step_seconds: float | None = Field(None, description="How long a step of that job takes, s.")
+    memory_bytes: int | None = Field(
+        None, description="Memory that it takes: of the GPU if it has one, else of the machine."
+    )
 
 
 class WorkerList(BaseModel):
@@ -54,7 +58,7 @@ class WorkerRegistry:
         seconds, microseconds = self._redis.time()
         now = seconds + microseconds / 1e6
         with self._redis.pipeline() as pipe:
-            key = _key(worker.name)
+            key = registration(worker.name)
             pipe.set(key, worker.model_dump_json(), px=int(self._seconds_to_live * 1000))
             pipe.zadd(WORKERS, {worker.name: now + self._seconds_to_live})
             pipe.zremrangebyscore(WORKERS, "-inf", now)
@@ -66,7 +70,7 @@ class WorkerRegistry:
     def withdraw(self, worker: Worker) -> None:
         """Say that the worker is going."""
         with self._redis.pipeline() as pipe:
-            pipe.delete(_key(worker.name))
+            pipe.delete(registration(worker.name))
             pipe.zrem(WORKERS, worker.name)
             pipe.zrem(_cores(worker.cores), worker.name)
             pipe.execute()
@@ -86,11 +90,12 @@ class WorkerRegistry:
         names = sorted(str(name) for name in self._redis.zrange(WORKERS, 0, -1))
         if not names:
             return []
-        found = self._redis.mget([_key(name) for name in names])
+        found = self._redis.mget([registration(name) for name in names])
         return [Worker.model_validate_json(text) for text in found if text]
 
 
-def _key(name: str) -> str:
+def registration(name: str) -> str:
+    """Where a worker's registration lies in Redis."""
     return f"impasto:worker:{name}"
 
 

@@ -63,7 +63,7 @@ def _on_process_init(**_: Any) -> None:
     try:
         if weights is None:
             raise RuntimeError("the worker was not initialised")
-        node = Node.start(app, settings.worker_name or gethostname(), settings, weights)
+        node = Node.start(settings.worker_name or gethostname(), settings, weights)
     except Exception as error:
         # Celery would go on, and take messages that nobody here can serve.
         log.error("the worker cannot start", error=str(error) or repr(error))
@@ -77,8 +77,8 @@ def _on_process_shutdown(**_: Any) -> None:
 
 
 @app.task(name=TASK_NAME, bind=True)
-def stylize(task: Task, job_id: str) -> dict[str, Any]:
+def stylize(_task: Task, job_id: str) -> dict[str, Any]:
     """Paint the job of this id; its record says what it is."""
     if node is None:
         raise RuntimeError("the worker process was not initialised")
-    return run_job(node, task, job_id, shutting_down)
+    return run_job(node, job_id, shutting_down)

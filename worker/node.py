@@ -7,22 +7,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from celery import Celery
 
-from shared.connections import connect_impatient, connect_patient
+from shared.archive import Archive
+from shared.connections import connect_patient
 from shared.cores import Cores
 from shared.estimates import Speed
+from shared.messaging import ProgressWriter, Publisher
+from shared.outbox import Outbox
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.workers import Worker, WorkerRegistry
 from worker.engine import VGG19, Weights, measure_speed
-from worker.engine.memory import release_memory
+from worker.engine.memory import release_memory, taken_bytes
 from worker.heartbeat import Heartbeat
+from worker.postman import Postman
 from worker.reconciler import Reconciler
+from worker.rounds import Round
 from worker.speedometer import Speedometer
 from worker.threads import Threads
 
+POST_SECONDS = 1.0  # how often it is looked for webhooks that are due
 SAID = {"name", "host", "pid", "device", "precision", "weights", "weights_sha256"}
 log = structlog.get_logger(__name__)
 
@@ -34,21 +39,25 @@ class Node:
     name: str
     settings: Settings
     network: VGG19
-    records: JobRecords  # outlasts a restart of Redis
-    asking: JobRecords  # answers or gives up at once, since a step waits
+    records: JobRecords
+    progress: ProgressWriter
+    publisher: Publisher
     storage: Storage
+    archive: Archive
     heartbeat: Heartbeat
+    rounds: tuple[Round, ...]
     threads: Threads
     speedometer: Speedometer
 
     @classmethod
-    def start(cls, app: Celery, name: str, settings: Settings, weights: Weights) -> "Node":
+    def start(cls, name: str, settings: Settings, weights: Weights) -> "Node":
         """Bring the network onto the device, connect, and announce the worker."""
         network = VGG19(weights, settings.device, target_cache_bytes=settings.target_cache_bytes)
         url = settings.redis_url.get_secret_value()
         redis = connect_patient(url)
         records = JobRecords(redis, settings)
-        asking = JobRecords(connect_impatient(url), settings)
+        storage = Storage(settings)
+        publisher = Publisher(settings)
         registry = WorkerRegistry(redis, settings)
         cores = Cores.usable()
         worker = Worker(
@@ -69,8 +78,14 @@ class Node:
             worker,
             records,
             registry,
-            Reconciler(redis, records, app, settings.reconcile_interval_seconds),
             settings,
+            memory_bytes=lambda: taken_bytes(network.device),
+        )
+        reconciler = Reconciler(redis, records, publisher, settings.reconcile_interval_seconds)
+        postman = Postman(Outbox(redis, records), settings)
+        rounds = (
+            Round("reconciler", reconciler.run_if_due, reconciler.interval_seconds),
+            Round("postman", postman.run, POST_SECONDS),
         )
         threads = Threads(settings, cores, registry)
 
@@ -89,15 +104,20 @@ class Node:
         heartbeat.tell(device_name=network.device_name)
         speedometer = Speedometer(threads, measure, tell, settings.heartbeat_seconds)
         speedometer.start()
+        for each in rounds:
+            each.start()
         log.info("worker is up", device_name=network.device_name, **worker.model_dump(include=SAID))
         return cls(
             name=name,
             settings=settings,
             network=network,
             records=records,
-            asking=asking,
-            storage=Storage(settings),
+            progress=ProgressWriter(settings),
+            publisher=publisher,
+            storage=storage,
+            archive=Archive(storage),
             heartbeat=heartbeat,
+            rounds=rounds,
             threads=threads,
             speedometer=speedometer,
         )
@@ -105,4 +125,6 @@ class Node:
     def stop(self) -> None:
         """Withdraw the worker."""
         self.speedometer.stop()
+        for each in self.rounds:
+            each.stop()
         self.heartbeat.stop()

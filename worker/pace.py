@@ -64,19 +64,30 @@ class Interval:
     time.
 
     Never beyond its share but for the first time: what was spent, and as much again as the last
-    time, has to be earned before the next. Yet what took very long was an outage, and after
-    `LONGEST_PAUSE_SECONDS` it is tried again.
+    time, has to be earned before the next. Yet what took very long was an outage, and after the
+    longest pause it is tried again.
     """
 
-    def __init__(self, seconds: float, share: float = 1.0) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        share: float = 1.0,
+        *,
+        longest_pause: float = LONGEST_PAUSE_SECONDS,
+        at_once: bool = True,
+    ) -> None:
         """
         Args:
             seconds: shortest time from one to the next.
             share: of the time since now that it may take, as far as it is `counted`.
+            longest_pause: after which it is due however much it costs, s.
+            at_once: whether it is due now, or after the first interval.
         """
         self._seconds = seconds
         self._share = share
-        self._started = self._next = time.monotonic()
+        self._longest_pause = longest_pause
+        self._started = time.monotonic()
+        self._next = self._started if at_once else self._started + seconds
         self._spent = 0.0
 
     def is_due(self) -> bool:
@@ -94,11 +105,14 @@ class Interval:
         try:
             yield
         finally:
-            cost = time.monotonic() - before
-            self._spent += cost
-            earned = self._started + (self._spent + cost) / self._share
-            latest = before + cost + LONGEST_PAUSE_SECONDS
-            self._next = max(self._next, min(earned, latest))
+            self.charge(time.monotonic() - before)
+
+    def charge(self, cost: float) -> None:
+        """Note that it took so many seconds."""
+        self._spent += cost
+        earned = self._started + (self._spent + cost) / self._share
+        latest = time.monotonic() + self._longest_pause
+        self._next = max(self._next, min(earned, latest))
 
 
 def _pixels(progress: Progress) -> int:

@@ -2,128 +2,133 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 from shared.jobs import JobRecord, StoredOutput
 from shared.jobs import Progress as JobProgress
-from shared.records import Wishes
-from shared.storage import Storage, input_key, manifest_key, result_key
+from shared.messaging import AWAY
+from shared.records import Lease
+from shared.storage import (
+    STORAGE_ERRORS,
+    Storage,
+    StorageCorrupt,
+    input_key,
+    manifest_key,
+    result_key,
+)
+from worker.checkpoints import Checkpoints
 from worker.delivery import Delivery, deliver, losses_of
 from worker.engine import Progress, Stylization
 from worker.manifest import Manifest
 from worker.node import Node
-from worker.pace import Interval
 from worker.pictures import read_mask, read_picture
 from worker.reports import Reporter
-
-WISHES_INTERVAL_SECONDS = 0.25
-WISHES_SHARE = 0.006
-
-
-class Interrupted(Exception):
-    """The run was stopped between two steps."""
-
-
-class Canceled(Interrupted):
-    """Somebody asked for the end of the job."""
-
-
-class LeaseLost(Interrupted):
-    """Another worker has the job; nothing may be written any more."""
-
-
-class ShuttingDown(Interrupted):
-    """This worker is going; another one takes the job."""
-
-
-class Flag(Protocol):
-    """`threading.Event` and `multiprocessing.Event` are flags."""
-
-    def is_set(self) -> bool:
-        """Whether somebody raised it."""
-
-
-@dataclass(frozen=True)
-class Stops:
-    """What ends a run before its time."""
-
-    lease_lost: Flag
-    shutting_down: Flag
-    wishes: Callable[[], Wishes]
+from worker.stops import ShuttingDown, Stops
 
 
 def paint(
     node: Node,
     record: JobRecord,
-    fence: int,
+    lease: Lease,
     stops: Stops,
     publish: Callable[[JobProgress], None],
 ) -> tuple[StoredOutput, JobProgress]:
-    """Run a job to its end and store what it made.
+    """Run a job to its end, from its last checkpoint if it has one, and store what it made.
 
     Raises:
-        Interrupted: one of the `stops`.
+        Interrupted: one of the `stops`. If the worker is going, the state is saved.
         ObjectMissing: an input is gone.
         EngineError: the images and parameters do not go together, or the run diverged.
-        STORAGE_ERRORS: S3 did not take the result.
     """
 
     def read(digest: str) -> bytes:
-        return node.storage.get(input_key(digest))
+        get = partial(node.storage.get, input_key(digest))
+        return stops.through_outages(get, STORAGE_ERRORS, "S3")
 
     limits, params = node.settings.image_limits, record.params
     inputs = record.inputs
     content = None
     if inputs.content is not None and params.uses_content:
         content = read_picture(read(inputs.content), limits, params.size)
-    run = Stylization(
-        node.network,
-        content.pixels if content else None,
-        [read_picture(read(style), limits, params.style_size).pixels for style in inputs.styles],
-        params,
-        masks=[read_mask(read(mask), limits, params.size) for mask in inputs.masks],
-        init=read_picture(read(inputs.init), limits, params.size).pixels if inputs.init else None,
+    styles = [read_picture(read(style), limits, params.style_size) for style in inputs.styles]
+    masks = [read_mask(read(mask), limits, params.size) for mask in inputs.masks]
+    init = read_picture(read(inputs.init), limits, params.size) if inputs.init else None
+
+    def start() -> Stylization:
+        return Stylization(
+            node.network,
+            content.pixels if content else None,
+            [style.pixels for style in styles],
+            params,
+            masks=masks,
+            init=init.pixels if init else None,
+        )
+
+    checkpoints = Checkpoints(
+        node.records, node.storage, lease, node.settings.checkpoint_interval_seconds
     )
+    resumed = checkpoints.resume(record, start, stops)
+    if resumed is not None:
+        note = partial(node.records.resumed, lease, resumed.run.step)
+        stops.through_outages(note, AWAY, "Redis")
+    run = resumed.run if resumed else start()
     reporter = Reporter(record.id, run, node.storage, node.settings, publish)
-    started = time.monotonic()
-    last = _run_steps(run, reporter, stops)
-    seconds = time.monotonic() - started
+    clock = Clock(resumed.seconds if resumed else 0.0)
+    last = _run_steps(run, reporter, checkpoints, stops, clock)
     delivery = deliver(run, inputs, content.alpha if content else None)
-    manifest = delivery.manifest(losses_of(run, run.provenance.precision), seconds)
-    output = _store(node.storage, record, fence, delivery, manifest)
-    return output, reporter.describe(last)
+    manifest = delivery.manifest(losses_of(run, run.provenance.precision), clock.seconds)
+    output = _store(node.storage, record, lease, delivery, manifest, stops)
+    return output, last
 
 
-def _run_steps(run: Stylization, reporter: Reporter, stops: Stops) -> Progress:
-    look = Interval(WISHES_INTERVAL_SECONDS, WISHES_SHARE)
-    preview_wanted = False
+class Clock:
+    """How long a run was painted for, over all workers, s."""
+
+    def __init__(self, before: float) -> None:
+        self._started = time.monotonic() - before
+
+    @property
+    def seconds(self) -> float:
+        """Until now."""
+        return time.monotonic() - self._started
+
+
+def _run_steps(
+    run: Stylization, reporter: Reporter, checkpoints: Checkpoints, stops: Stops, clock: Clock
+) -> JobProgress:
+    stops.check()
     progress: Progress | None = None
     for progress in run:
-        if stops.lease_lost.is_set():
-            raise LeaseLost
-        if look.is_due():
-            with look.counted():
-                wishes = stops.wishes()
-            if wishes.cancel:
-                raise Canceled
-            preview_wanted = wishes.preview
-        if stops.shutting_down.is_set():
-            raise ShuttingDown
-        reporter.step(progress, preview_wanted=preview_wanted)
+        try:
+            stops.check()
+        except ShuttingDown:
+            checkpoints.save_last(run, clock.seconds)
+            raise
+        reporter.step(progress, preview_wanted=stops.preview_wanted)
+        stops.stepped(reporter.step_seconds)
+        checkpoints.save_if_due(run, clock.seconds, reporter.eta_seconds)
     if progress is None:
-        raise AssertionError("a run has at least one step")
-    return progress
+        raise AssertionError("a run has at least one step left: checkpoints are taken before")
+    return reporter.describe(progress)
 
 
 def _store(
-    storage: Storage, record: JobRecord, fence: int, delivery: Delivery, manifest: Manifest
+    storage: Storage,
+    record: JobRecord,
+    lease: Lease,
+    delivery: Delivery,
+    manifest: Manifest,
+    stops: Stops,
 ) -> StoredOutput:
     output = StoredOutput(
         **delivery.output.model_dump(),
-        result_key=result_key(record.id, fence, record.params.output.format),
-        manifest_key=manifest_key(record.id, fence),
+        result_key=result_key(record.id, lease.token, record.params.output.format),
+        manifest_key=manifest_key(record.id, lease.token),
     )
-    storage.put(output.result_key, delivery.data, output.content_type)
-    storage.put(output.manifest_key, manifest.to_json(), "application/json")
+    for key, data, content_type in (
+        (output.result_key, delivery.data, output.content_type),
+        (output.manifest_key, manifest.to_json(), "application/json"),
+    ):
+        put = partial(storage.put_checked, key, data, content_type)
+        stops.through_outages(put, (*STORAGE_ERRORS, StorageCorrupt), "S3")
     return output

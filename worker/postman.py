@@ -1,4 +1,4 @@
-"""Sends the webhooks that are due. Any worker does; a row that is taken is put off for the others."""
+"""Sends the webhooks that are due. Any worker does: a row that is taken is put off for others."""
 
 import threading
 
@@ -9,7 +9,7 @@ from shared.jobs import JobRecord
 from shared.outbox import Outbox
 from shared.settings import Settings
 from shared.webhooks import Signer, message_id, next_delay, payload
-from worker.delivery import Delivery, deliver
+from worker.dispatch import Delivery, deliver
 
 SENDERS = 4  # receivers that may be slow at once before another waits for them
 log = structlog.get_logger(__name__)
@@ -59,27 +59,31 @@ class Postman:
 
     def _deliver(self, record: JobRecord, signer: Signer) -> Delivery:
         if record.webhook is None:
-            raise ValueError(f"job {record.id} has no webhook")
-        return deliver(
-            record.webhook,
-            message_id(record),
-            payload(record),
-            signer,
-            allow_private=self._settings.webhook_allow_private,
-            timeout_seconds=self._settings.webhook_timeout_seconds,
-        )
+            return Delivery("the job has no webhook", gone=True)
+        try:
+            return deliver(
+                record.webhook,
+                message_id(record),
+                payload(record),
+                signer,
+                allow_private=self._settings.webhook_allow_private,
+                timeout_seconds=self._settings.webhook_timeout_seconds,
+            )
+        except Exception:  # unforeseen; left in the outbox it would come back every minute
+            log.exception("webhook not sent", job_id=record.id)
+            return Delivery("it could not be sent; the log of the worker says why")
 
     def _report(self, record: JobRecord, delivery: Delivery) -> None:
-        attempts = record.webhook_attempts + 1
+        attempt = record.webhook_attempts + 1
         # Never the URL: its query may hold a token.
-        told = log.bind(job_id=record.id, attempts=attempts)
+        told = log.bind(job_id=record.id, attempt=attempt)
         if delivery.error is None:
-            self._outbox.delivered(record.id)
+            self._outbox.delivered(record.id, attempt)
             told.info("webhook delivered")
-        elif delivery.gone or attempts >= self._settings.webhook_max_attempts:
-            self._outbox.failed(record.id, delivery.error, None)
+        elif delivery.gone or attempt >= self._settings.webhook_max_attempts:
+            self._outbox.failed(record.id, attempt, delivery.error, None)
             told.warning("webhook given up", error=delivery.error)
         else:
-            again = max(next_delay(attempts), delivery.retry_after_seconds)
-            self._outbox.failed(record.id, delivery.error, again)
+            again = max(next_delay(attempt), delivery.retry_after_seconds)
+            self._outbox.failed(record.id, attempt, delivery.error, again)
             told.info("webhook failed", error=delivery.error, again_in_seconds=round(again))

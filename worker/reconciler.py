@@ -1,14 +1,13 @@
 """Publishes again what nobody holds: a message can be lost, a record cannot."""
 
 import structlog
-from celery import Celery
 from redis import Redis
 
-from shared.messaging import wake_a_worker
+from shared.messaging import Publisher
 from shared.records import JobRecords
+from worker.turns import Turn
 
 MAX_PUBLISHED_AT_ONCE = 100
-LOCK = "impasto:reconciler"
 log = structlog.get_logger(__name__)
 
 
@@ -16,16 +15,16 @@ class Reconciler:
     """Any worker runs it; a lock that expires lets one of them do so in every interval."""
 
     def __init__(
-        self, redis: Redis, records: JobRecords, app: Celery, interval_seconds: float
+        self, redis: Redis, records: JobRecords, publisher: Publisher, interval_seconds: float
     ) -> None:
-        self._redis = redis
+        self._turn = Turn(redis, "reconciler", interval_seconds)
         self._records = records
-        self._app = app
+        self._publisher = publisher
         self.interval_seconds = interval_seconds
 
     def run_if_due(self) -> None:
         """Look after lost jobs unless somebody did so a moment ago."""
-        if self._redis.set(LOCK, "1", nx=True, px=int(self.interval_seconds * 1000)):
+        if self._turn.take():
             self.run()
 
     def run(self) -> None:
@@ -35,4 +34,4 @@ class Reconciler:
         """
         for job_id, priority in self._records.take_due(MAX_PUBLISHED_AT_ONCE):
             log.info("job published again", job_id=job_id)
-            wake_a_worker(self._app, job_id, priority)
+            self._publisher.publish(job_id, priority)

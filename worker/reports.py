@@ -14,6 +14,7 @@ from shared.jobs import Progress as JobProgress
 from shared.settings import Settings
 from shared.storage import STORAGE_ERRORS, Storage, preview_key
 from worker.engine import Progress, Stylization
+from worker.errand import Errand
 from worker.manifest import job_losses
 from worker.pace import Interval, Pace
 
@@ -43,6 +44,18 @@ class Reporter:
         self._progress_interval = Interval(settings.progress_interval_seconds, PROGRESS_SHARE)
         self._preview_interval = Interval(settings.preview_interval_seconds, PREVIEW_SHARE)
         self._previews = 0
+        self._storing: Errand[None] | None = None
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Estimated time to the end, s."""
+        return self._pace.eta_seconds
+
+    @property
+    def step_seconds(self) -> float | None:
+        """How long a step takes at this level, s."""
+        speed = self._pace.steps_per_second
+        return 1 / speed if speed else None
 
     def step(self, progress: Progress, *, preview_wanted: bool) -> None:
         """Take note of a step, and publish what is due."""
@@ -51,7 +64,8 @@ class Reporter:
             described = self.describe(progress)  # waits for the device: that is the step's time
             with self._progress_interval.counted():
                 self._publish(described)
-        if (preview_wanted or self._previews == 0) and self._preview_interval.is_due():
+        wanted = preview_wanted or self._previews == 0
+        if wanted and self._is_idle and self._preview_interval.is_due():
             progress.losses()  # the same wait
             with self._preview_interval.counted():
                 self._store_preview()
@@ -77,9 +91,19 @@ class Reporter:
         image.thumbnail((PREVIEW_MAX_PX, PREVIEW_MAX_PX), Image.Resampling.BILINEAR)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=PREVIEW_QUALITY)
-        try:
-            self._storage.put(preview_key(self._job_id), buffer.getvalue(), "image/jpeg")
-        except STORAGE_ERRORS as error:
-            # A preview is worth no job; the result is retried.
-            log.warning("preview not stored", error=repr(error))
+        data = buffer.getvalue()
+
+        def store() -> None:
+            try:
+                self._storage.put(preview_key(self._job_id), data, "image/jpeg")
+            except STORAGE_ERRORS as error:
+                # A preview is worth no job; the result is retried.
+                log.warning("preview not stored", error=repr(error))
+
+        self._storing = Errand(store)  # however long S3 takes, painting goes on
         self._previews += 1
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no preview is on its way."""
+        return self._storing is None or self._storing.is_done

@@ -1,37 +1,31 @@
 """The life of a job on a worker: take its lease, paint, publish the end of it once."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
-from celery import Task
-from celery.exceptions import BackendError, Ignore
-from kombu.exceptions import OperationalError
+from celery.exceptions import Ignore
 from redis.exceptions import RedisError
 
 from shared.errors import ImpastoError
-from shared.jobs import ErrorCode, JobError, JobRecord, JobStatus, Progress
-from shared.messaging import wake_a_worker
+from shared.jobs import ErrorCode, JobError, JobStatus, Progress
+from shared.messaging import AWAY
 from shared.records import Lease, Wishes
 from shared.storage import STORAGE_ERRORS, ObjectMissing
 from worker.engine import EngineError
 from worker.engine.memory import is_out_of_memory, release_memory
+from worker.errand import Errand
 from worker.heartbeat import Hold
 from worker.node import Node
-from worker.painter import (
-    Canceled,
-    Flag,
-    LeaseLost,
-    ShuttingDown,
-    Stops,
-    paint,
-)
+from worker.painter import paint
+from worker.stops import Canceled, Flag, LeaseLost, Overdue, ShuttingDown, Stops
 
-# What Redis being away looks like, from our client, from Celery and from kombu.
-AWAY = (RedisError, BackendError, OperationalError)
+ARCHIVE_SECONDS = 5.0
 log = structlog.get_logger(__name__)
 
 
-def run_job(node: Node, task: Task, job_id: str, shutting_down: Flag) -> dict[str, Any]:
+def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
     """Run a job that a message woke us for. Returns its last progress, Celery's result.
 
     Raises:
@@ -39,79 +33,102 @@ def run_job(node: Node, task: Task, job_id: str, shutting_down: Flag) -> dict[st
     """
     with node.speedometer.resting():
         node.threads.take()
-        lease = node.records.claim(job_id, node.name)
+        asked = time.monotonic()
+        try:
+            lease = node.records.claim(job_id, node.name)
+        except AWAY as error:  # the reconciler sends another message
+            log.warning("job not taken: Redis is away", job_id=job_id, error=repr(error))
+            raise Ignore("Redis is away") from None
         if not isinstance(lease, Lease):
             log.info("job not taken", job_id=job_id, why=lease)
             raise Ignore(lease)
         with (
             structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt),
-            node.heartbeat.holding(lease) as hold,
+            node.heartbeat.holding(lease, asked) as hold,
         ):
             try:
-                return _run_held(node, task, hold, shutting_down)
+                return _run_held(node, hold, shutting_down)
+            except LeaseLost:
+                log.warning("lease lost; another worker has the job")
+                raise Ignore("lost") from None
+            except ShuttingDown:
+                _give_back(node, lease)
+                raise Ignore("shutting down") from None
             finally:
                 release_memory(node.network.device)
 
 
-def _run_held(node: Node, task: Task, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
+def _run_held(node: Node, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
+    """Paint, and tell how it ended. Raises `LeaseLost` and `ShuttingDown`: then it has not."""
     lease = hold.lease
-    found = node.records.get(lease.job_id)
-    if found is None:
-        raise Ignore("gone")
-    record, _ = found
-    log.info("job started", preset=record.params.preset, size=record.params.size)
 
     def publish(progress: Progress) -> None:
         try:
-            task.update_state(state="PROGRESS", meta=progress.model_dump(mode="json"))
+            node.progress.write(lease.job_id, progress)
         except AWAY as error:  # painting goes on, and the next report will say how far it is
             log.warning("progress not published", error=repr(error))
 
     def wishes() -> Wishes:
         try:
-            return node.asking.wishes(lease.job_id)
+            return node.records.wishes(lease.job_id)
         except RedisError:
             return Wishes(cancel=False, preview=False)
 
-    stops = Stops(hold.lost, shutting_down, wishes)
+    stops = Stops(hold, shutting_down, wishes)
+    found = stops.through_outages(lambda: node.records.get(lease.job_id), AWAY, "Redis")
+    if found is None:
+        raise LeaseLost
+    record, _ = found
+    log.info("job started", preset=record.params.preset, size=record.params.size)
+
     try:
-        output, progress = paint(node, record, lease.fence, stops, publish)
-    except LeaseLost:
-        log.warning("lease lost; another worker has the job")
-        raise Ignore("lost") from None
+        output, progress = paint(node, record, lease, stops, publish)
+    except (LeaseLost, ShuttingDown):
+        raise
     except Canceled:
-        node.records.stop(lease)
+        _end(node, stops, lease, lambda: node.records.stop(lease))
         log.info("job canceled")
         raise Ignore("canceled") from None
-    except ShuttingDown:
-        _give_back(node, task, lease, record)
-        raise Ignore("shutting down") from None
-    except AWAY:
-        # Nobody can be told how the job ended: when its lease has run out, it is painted again.
-        log.exception("Redis is away; the job is left to another worker")
-        raise Ignore("Redis is away") from None
     except Exception as error:
-        reason = _reason(error)
-        node.records.fail(lease, reason)
+        reason = node.records.overdue if isinstance(error, Overdue) else _reason(error)
+        _end(node, stops, lease, lambda: node.records.fail(lease, reason))
         log.warning("job failed", code=reason.code, exc_info=reason.code == ErrorCode.INTERNAL)
         raise Ignore("failed") from None
 
     publish(progress)  # before the end is known: who sees the end sees the last step
-    if not node.records.succeed(lease, output):
-        log.warning("lease lost before the result was published")
-        raise Ignore("lost")
+    _end(node, stops, lease, lambda: node.records.succeed(lease, output))
     log.info("job succeeded", sha256=output.sha256)
     return progress.model_dump(mode="json")
 
 
-def _give_back(node: Node, task: Task, lease: Lease, record: JobRecord) -> None:
-    status = node.records.release(lease)
-    log.info("job given back", status=status)
-    if status == JobStatus.QUEUED:
-        try:
-            wake_a_worker(task.app, lease.job_id, record.priority)
-        except AWAY as error:  # the reconciler does it
-            log.warning("publishing failed", error=repr(error))
+def _end(node: Node, stops: Stops, lease: Lease, finish: Callable[[], bool]) -> None:
+    """End the job, and keep in S3 how. Raises `LeaseLost`: somebody else has it."""
+    if not stops.tell(finish, AWAY):
+        raise LeaseLost
+
+    def archive() -> None:
+        found = node.records.get(lease.job_id)
+        if found is not None and found[0].end is not None:
+            node.archive.write_end(lease.job_id, found[0].end)
+
+    archiving = Errand(archive)
+    try:
+        if archiving.wait(ARCHIVE_SECONDS):
+            archiving.result()
+    except (*STORAGE_ERRORS, *AWAY) as error:  # only needed where Redis is lost, and then guessed
+        log.warning("the end is not archived", error=repr(error))
+
+
+def _give_back(node: Node, lease: Lease) -> None:
+    try:
+        status = node.records.release(lease)
+        log.info("job given back", status=status)
+        if status == JobStatus.QUEUED:
+            found = node.records.get(lease.job_id)
+            if found is not None:
+                node.publisher.publish(lease.job_id, found[0].priority)
+    except AWAY as error:  # the lease runs out, and the reconciler sends a message
+        log.warning("job not given back", error=repr(error))
 
 
 def _reason(error: Exception) -> JobError:
@@ -121,8 +138,6 @@ def _reason(error: Exception) -> JobError:
         return JobError(code=ErrorCode.INVALID_INPUT, message=str(error))
     if isinstance(error, ObjectMissing):
         return JobError(code=ErrorCode.STORAGE, message=f"the object {error} is gone")
-    if isinstance(error, STORAGE_ERRORS):
-        return JobError(code=ErrorCode.STORAGE, message="the object storage did not answer")
     if is_out_of_memory(error):  # outside the steps: a picture to decode, to resample, to encode
         return JobError(
             code=ErrorCode.OUT_OF_MEMORY,

@@ -5,7 +5,10 @@
 -- Returns {'begun'}: nobody, go on; {'done', job id}: this one, it made that job; {'in_flight'}: this one,
 --   and it is still worked on; {'mismatch'}: another one.
 local key = string.format(IDEMPOTENCY_PATTERN, ARGV[1], ARGV[2])
-local known = redis.call('HMGET', key, 'request', 'job')
+local known = redis.call('HMGET', key, 'request', 'job', 'ticket')
+if not known[2] and known[3] == ARGV[4] then -- asked again, since the answer was lost
+  return {'begun'}
+end
 if not known[1] then
   redis.call('HSET', key, 'request', ARGV[3], 'ticket', ARGV[4])
   redis.call('EXPIRE', key, ARGV[5])

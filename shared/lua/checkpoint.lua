@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Make a stored checkpoint the one from which the next worker goes on; the one before it is kept too.
--- ARGV: job id, fence, checkpoint as JSON, how many are kept
+-- ARGV: job id, token of the lease, checkpoint as JSON, how many are kept
 -- Returns the keys of those that are not needed any more, or nil when somebody else holds the job.
 local id = ARGV[1]
 if not holds(id, ARGV[2]) then
@@ -17,6 +17,9 @@ for _, other in ipairs(known and cjson.decode(known) or {}) do
       table.insert(dropped, other.key)
     end
   end
+end
+if known and cjson.decode(known)[1].key == checkpoint.key then
+  return {} -- told again, since the answer was lost
 end
 redis.call('HSET', record_of(id), 'checkpoints', '[' .. table.concat(kept, ',') .. ']')
 count('checkpoints')

@@ -9,7 +9,7 @@ if redis.call('EXISTS', record_of(id)) == 1 then
   return 'created'
 end
 local key = string.format(IDEMPOTENCY_PATTERN, owner, ARGV[8])
-if ARGV[8] ~= '' and redis.call('HGET', key, 'ticket') ~= ARGV[9] then
+if ARGV[8] ~= '' and (redis.call('HGET', key, 'ticket') ~= ARGV[9] or redis.call('HEXISTS', key, 'job') == 1) then
   return 'superseded' -- this request took so long that the next one with its key went ahead
 end
 if redis.call('ZCARD', QUEUE) >= tonumber(ARGV[4]) then
@@ -21,7 +21,7 @@ end
 local at = now()
 write_job(id, owner, at, 'queued', 0, inputs_of(ARGV[7]), {unpack(ARGV, 11)})
 redis.call('HINCRBY', UNFINISHED, owner, 1)
-enqueue(id, priority, at + ARGV[6])
+enqueue(id, priority, at, at + ARGV[6])
 if ARGV[8] ~= '' then
   redis.call('HSET', key, 'job', id)
   redis.call('EXPIRE', key, ARGV[10])

@@ -1,7 +1,6 @@
 -- What all scripts share. Before it stand the names of keys and `now`.
 
 local MAX_HISTORY_BYTES = 4000
-local DURATION_BUCKETS = {1, 5, 15, 60, 300, 900, 3600, 14400, 86400}
 
 local function record_of(id)
   return string.format(RECORD_PATTERN, id)
@@ -55,12 +54,12 @@ local function write_job(id, owner, at, status, fence, inputs, fields)
   move(id, owner, nil, status)
   for _, sha256 in ipairs(inputs) do
     redis.call('HINCRBY', INPUT_USES, sha256, 1)
-    redis.call('ZREM', UNUSED_INPUTS, sha256)
   end
 end
 
 -- Let a job wait for a worker; somebody looks after it at `due`.
-local function enqueue(id, priority, due)
+local function enqueue(id, priority, at, due)
+  redis.call('HSET', record_of(id), 'queued_at', at)
   redis.call('ZADD', QUEUE, RANKS[priority], id)
   redis.call('ZADD', DUE, due, id)
 end
@@ -88,7 +87,9 @@ local function end_job(id, at, status, retention, fields, why)
   redis.call('HSET', record, 'status', status, 'finished_at', at, 'expires_at', at + retention, unpack(fields))
   redis.call('HDEL', record, 'lease_until', 'deadline_at', 'checkpoints')
   move(id, old[1], old[2], status)
-  redis.call('HINCRBY', UNFINISHED, old[1], -1)
+  if redis.call('HINCRBY', UNFINISHED, old[1], -1) <= 0 then
+    redis.call('HDEL', UNFINISHED, old[1])
+  end
   redis.call('ZREM', QUEUE, id)
   redis.call('ZREM', DUE, id)
   redis.call('ZADD', EXPIRY, at + retention, id)
@@ -109,10 +110,14 @@ end
 local function forget_job(id, at, retention)
   local record = record_of(id)
   local old = redis.call('HMGET', record, 'owner', 'status', 'inputs')
+  if not old[1] then -- somebody has removed the record by hand: it must not hold up the others
+    redis.call('ZREM', EXPIRY, id)
+    return
+  end
   for _, sha256 in ipairs(inputs_of(old[3])) do
     if redis.call('HINCRBY', INPUT_USES, sha256, -1) <= 0 then
       redis.call('HDEL', INPUT_USES, sha256)
-      redis.call('ZADD', UNUSED_INPUTS, at, sha256)
+      redis.call('ZADD', UNUSED_INPUTS, 'GT', at, sha256) -- somebody may be about to use it until later
     end
   end
   redis.call('ZREM', index_of(old[1], old[2]), id)
@@ -124,10 +129,16 @@ local function forget_job(id, at, retention)
   redis.call('ZADD', GARBAGE, at, 'jobs/' .. id .. '/')
 end
 
--- Whether the worker with this fence holds the job. If not, it is one that was too slow.
-local function holds(id, fence)
-  local record = redis.call('HMGET', record_of(id), 'status', 'fence')
-  if record[1] == 'running' and record[2] == fence then
+-- The token of the last claim of a job. The fence alone would not do: where Redis comes back from an older
+-- file, it is counted up to the same number again.
+local function token_of(fence, claim)
+  return fence .. '-' .. claim
+end
+
+-- Whether the worker with this token holds the job. If not, it is one that was too slow.
+local function holds(id, token)
+  local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'claim')
+  if record[1] == 'running' and token_of(record[2], record[3]) == token then
     return true
   end
   count('stale_writes')

@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- Give a running job back unfinished: it waits again, and this attempt does not count. One that was to be
 -- cancelled ends here.
--- ARGV: job id, fence, retention in seconds
+-- ARGV: job id, token of the lease, retention in seconds
 -- Returns 'queued' or 'canceled', or nil when somebody else holds the job or it has ended.
 local id = ARGV[1]
 local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'owner', 'priority', 'cancel_requested_at',
-  'claimed_at', 'ran_seconds', 'worker')
-if record[2] == ARGV[2] and (record[1] == 'queued' or record[1] == 'canceled') then
+  'claimed_at', 'ran_seconds', 'worker', 'claim')
+if (record[1] == 'queued' or record[1] == 'canceled') and record[9]
+    and token_of(record[2], record[9]) == ARGV[2] then
   return record[1] -- told again, since the answer was lost
 end
 if not holds(id, ARGV[2]) then
@@ -17,11 +18,11 @@ if record[5] then
   end_job(id, at, 'canceled', ARGV[3], {})
   return 'canceled'
 end
-redis.call('HDEL', record_of(id), 'lease_until', 'deadline_at', 'worker', 'claim')
+redis.call('HDEL', record_of(id), 'lease_until', 'deadline_at', 'worker')
 redis.call('HSET', record_of(id), 'status', 'queued', 'ran_seconds', record[7] + at - record[6])
 redis.call('HINCRBY', record_of(id), 'attempt', -1)
 move(id, record[3], 'running', 'queued')
-enqueue(id, record[4], at)
+enqueue(id, record[4], at, at)
 count('released')
-note(id, at, 'released', ARGV[2], record[8])
+note(id, at, 'released', record[2], record[8])
 return 'queued'

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Renew the lease of a running job.
--- ARGV: job id, fence, lease in seconds
+-- ARGV: job id, token of the lease, lease in seconds
 -- Returns 'held'; 'overdue': held, but it has run too long; 'lost': somebody else holds it, or it has ended.
 if not holds(ARGV[1], ARGV[2]) then
   return 'lost'

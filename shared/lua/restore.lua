@@ -4,8 +4,11 @@
 --   SHA-256 of the idempotency key or '', SHA-256 of its request, how long the key is kept in seconds,
 --   then field, value, ...
 -- Returns 1, or 0 when the job is known or was forgotten.
+local WEBHOOK_SECONDS = 86400 -- whose end is older has been told of it, or will not be
+
 local id, owner, status = ARGV[1], ARGV[2], ARGV[5]
-if redis.call('EXISTS', record_of(id), string.format(GONE_PATTERN, id)) > 0 then
+if redis.call('EXISTS', record_of(id), string.format(GONE_PATTERN, id)) > 0
+    or redis.call('ZSCORE', GARBAGE, 'jobs/' .. id .. '/') then
   return 0
 end
 local at = now()
@@ -18,11 +21,17 @@ else
   local expires_at = ARGV[6] + ARGV[7]
   redis.call('HSET', record_of(id), 'finished_at', ARGV[6], 'expires_at', expires_at)
   redis.call('ZADD', EXPIRY, expires_at, id)
+  -- S3 does not know whether its webhook was delivered. Receivers are told twice rather than not at all.
+  if redis.call('HEXISTS', record_of(id), 'webhook') == 1 and ARGV[6] + WEBHOOK_SECONDS > at then
+    redis.call('ZADD', OUTBOX, at, id)
+  end
 end
-if ARGV[9] ~= '' then
-  local key = string.format(IDEMPOTENCY_PATTERN, owner, ARGV[9])
+local key = string.format(IDEMPOTENCY_PATTERN, owner, ARGV[9])
+local key_seconds = math.ceil(ARGV[4] + ARGV[11] - at)
+if ARGV[9] ~= '' and key_seconds > 0 and not redis.call('HGET', key, 'job') then
+  redis.call('DEL', key) -- a request that is worked on finds itself superseded, and is sent again
   redis.call('HSET', key, 'request', ARGV[10], 'job', id)
-  redis.call('EXPIRE', key, ARGV[11])
+  redis.call('EXPIRE', key, key_seconds)
 end
 count('restored')
 note(id, at, 'restored', math.floor(at), status)

@@ -5,7 +5,7 @@
 local at = now()
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', at, 'LIMIT', 0, ARGV[1])) do
-  local record = redis.call('HMGET', record_of(id), 'status', 'created_at', 'priority')
+  local record = redis.call('HMGET', record_of(id), 'status', 'queued_at', 'priority')
   if record[1] then
     -- A waiting job comes again when it has waited twice as long, so that a long queue is not filled with
     -- messages about itself.

@@ -1,8 +1,21 @@
 #!lua flags=allow-oom
--- Inputs that nobody has used for a while, to be removed from S3 now.
--- ARGV: most at once, for how many seconds nobody may have used them, how long the removal may take in seconds
-local found = redis.call('ZRANGEBYSCORE', UNUSED_INPUTS, '-inf', now() - ARGV[2], 'LIMIT', 0, ARGV[1])
-for _, sha256 in ipairs(found) do
-  redis.call('SET', string.format(INPUT_DELETING_PATTERN, sha256), '1', 'EX', math.ceil(tonumber(ARGV[3])))
+-- Take an input that nobody has used for a while, to be removed from S3 now. Until it is, or the time for it is
+-- over, nobody can begin to use it.
+-- ARGV: for how many seconds nobody may have used it, how long the removal may take in seconds, a new name for
+--   this removal
+-- Returns its SHA-256, or nil.
+local at = now()
+while true do
+  local found = redis.call('ZRANGEBYSCORE', UNUSED_INPUTS, '-inf', at - ARGV[1], 'LIMIT', 0, 1)
+  local sha256 = found[1]
+  if not sha256 then
+    return nil
+  end
+  if redis.call('HEXISTS', INPUT_USES, sha256) == 0 then
+    redis.call('SET', string.format(INPUT_DELETING_PATTERN, sha256), ARGV[3], 'PX', math.ceil(ARGV[2] * 1000))
+    -- It comes back if whoever took it is lost.
+    redis.call('ZADD', UNUSED_INPUTS, at + ARGV[2] - ARGV[1], sha256)
+    return sha256
+  end
+  redis.call('ZREM', UNUSED_INPUTS, sha256)
 end
-return found

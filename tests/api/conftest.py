@@ -1,10 +1,19 @@
 """The API on real servers, without workers."""
 
+import contextlib
 import io
-from collections.abc import Callable
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import redis
 from flask.testing import FlaskClient
@@ -17,6 +26,7 @@ from shared.records import JobRecords, Lease
 from shared.settings import Settings
 from shared.storage import Storage, manifest_key, result_key
 from tests.conftest import picture_bytes
+from tests.faults.proxy import Proxy
 
 CONTENT = picture_bytes("content", 48, 32)
 STYLE = picture_bytes("style", 32, 48)
@@ -57,6 +67,24 @@ def post(api: FlaskClient, *parts: tuple[str, Any], **fields: Any) -> TestRespon
 
 
 @dataclass(frozen=True)
+class Served:
+    """An API in a process of its own."""
+
+    address: tuple[str, int]
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.address[1]}"
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=10).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+@dataclass(frozen=True)
 class Traces:
     """What requests leave behind: objects in S3 and keys in Redis."""
 
@@ -70,10 +98,84 @@ class Traces:
         objects = {item["Key"] for page in pages for item in page.get("Contents", [])}
         return frozenset(objects), frozenset(self.valkey.keys("*"))
 
+    def jobs(self) -> set[str]:
+        """Ids of the jobs of which something lies in S3."""
+        return {key.split("/")[1] for key in self.all()[0] if key.startswith("jobs/")}
+
 
 @pytest.fixture
 def traces(storage: Storage, valkey: redis.Redis) -> Traces:
     return Traces(storage, valkey)
+
+
+@pytest.fixture
+def redis_line(settings: Settings) -> Iterator[Proxy]:
+    """The network between the API and Redis."""
+    with Proxy(_address(settings.redis_url.get_secret_value())) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def storage_line(settings: Settings) -> Iterator[Proxy]:
+    """The network between the API and S3."""
+    with Proxy(_address(str(settings.s3_endpoint_url))) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def through(
+    change: Change, redis_line: Proxy, storage_line: Proxy, valkey: redis.Redis
+) -> Callable[..., Settings]:
+    """Settings that reach both servers through lines that can be broken."""
+
+    def settings(**values: Any) -> Settings:
+        url = urlsplit(change().redis_url.get_secret_value())
+        address = f":{url.password}@127.0.0.1:{redis_line.port}"
+        lines = {
+            "redis_url": url._replace(netloc=address).geturl(),
+            "s3_endpoint_url": f"http://127.0.0.1:{storage_line.port}",
+        }
+        return change(**lines | values)
+
+    return settings
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return str(parts.hostname), int(parts.port or 0)
+
+
+@contextlib.contextmanager
+def serve(settings: Settings, log: Path, **environment: str) -> Iterator[Served]:
+    """`impasto api`, with these settings, as a process of its own."""
+    secret = settings.s3_secret_access_key
+    assert secret is not None
+    reached = {
+        "IMPASTO_REDIS_URL": settings.redis_url.get_secret_value(),
+        "IMPASTO_S3_ENDPOINT_URL": str(settings.s3_endpoint_url),
+        "IMPASTO_S3_ACCESS_KEY_ID": str(settings.s3_access_key_id),
+        "IMPASTO_S3_SECRET_ACCESS_KEY": secret.get_secret_value(),
+    }
+    with socket.create_server(("127.0.0.1", 0)) as listener, log.open("w") as output:
+        command = [sys.executable, "-m", "client.cli", "api", "--fd", str(listener.fileno())]
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **reached, **environment},
+            stdout=output,
+            stderr=output,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,
+        )
+        served = Served(listener.getsockname(), process)
+        try:
+            deadline = time.monotonic() + 30
+            while not served.answers():
+                assert time.monotonic() < deadline, log.read_text()
+            yield served
+        finally:
+            process.terminate()
+            process.wait(20)
+    assert "Traceback" not in log.read_text()
 
 
 @pytest.fixture
@@ -89,8 +191,8 @@ def paint(records: JobRecords, storage: Storage) -> Callable[[str], StoredOutput
             height_px=32,
             size_bytes=len(CONTENT),
             sha256="ab" * 32,
-            result_key=result_key(job_id, lease.fence, "png"),
-            manifest_key=manifest_key(job_id, lease.fence),
+            result_key=result_key(job_id, lease.token, "png"),
+            manifest_key=manifest_key(job_id, lease.token),
         )
         storage.put(output.result_key, CONTENT, "image/png")
         storage.put(output.manifest_key, b'{"weights": "oxford-q8"}', "application/json")

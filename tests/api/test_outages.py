@@ -83,7 +83,7 @@ def test_without_s3_no_job_is_accepted(
     change: Change, traces: Traces, valkey: redis.Redis, wrong: dict[str, str]
 ) -> None:
     unavailable(create_app(change(**wrong)).test_client(), "POST", "/v1/jobs")
-    assert valkey.keys("*") == []
+    assert valkey.keys("impasto:job*") == []
 
 
 def test_without_s3_jobs_can_still_be_followed_and_canceled(

@@ -1,19 +1,18 @@
 """The API under its production server, and clients that speak HTTP badly on raw sockets."""
 
-import os
 import socket
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
+import redis
 
 from api.problems import Problem
+from shared.names import QUEUE
 from shared.settings import Settings
-from tests.api.conftest import CONTENT, STYLE, Traces
+from tests.api.conftest import CONTENT, STYLE, Traces, serve
 from tests.conftest import picture_bytes
 
 Address = tuple[str, int]
@@ -25,37 +24,11 @@ MAX_REQUEST_BYTES = 200_000
 @pytest.fixture(scope="module")
 def address(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """Where `impasto api` listens."""
-    secret = settings.s3_secret_access_key
-    assert secret is not None
-    environment = {
-        "IMPASTO_REDIS_URL": settings.redis_url.get_secret_value(),
-        "IMPASTO_S3_ENDPOINT_URL": str(settings.s3_endpoint_url),
-        "IMPASTO_S3_ACCESS_KEY_ID": str(settings.s3_access_key_id),
-        "IMPASTO_S3_SECRET_ACCESS_KEY": secret.get_secret_value(),
-        "IMPASTO_MAX_REQUEST_BYTES": str(MAX_REQUEST_BYTES),
-    }
-    log: Path = tmp_path_factory.mktemp("api") / "log"
-    with socket.create_server(("127.0.0.1", 0)) as listener, log.open("w") as output:
-        command = [sys.executable, "-m", "client.cli", "api", "--fd", str(listener.fileno())]
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **environment},
-            stdout=output,
-            stderr=output,
-            pass_fds=[listener.fileno()],
-        )
-        address: Address = listener.getsockname()
-        try:
-            deadline = time.monotonic() + 30
-            while "200" not in ask(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 10):
-                assert time.monotonic() < deadline, log.read_text()
-            yield address
-            # Whatever was sent, the process that answered is the one that was started.
-            assert process.poll() is None
-        finally:
-            process.terminate()
-            process.wait(20)
-    assert "Traceback" not in log.read_text()
+    log = tmp_path_factory.mktemp("api") / "log"
+    with serve(settings, log, IMPASTO_MAX_REQUEST_BYTES=str(MAX_REQUEST_BYTES)) as served:
+        yield served.address
+        # Whatever was sent, the process that answered is the one that was started.
+        assert served.process.poll() is None
 
 
 def ask(address: Address, data: bytes, seconds: float = 5.0) -> str:
@@ -159,3 +132,37 @@ def test_pictures_of_real_size_go_through_it(address: Address) -> None:
     picture = picture_bytes("large", 640, 480, "JPEG")
     files = [("content", ("a.jpg", picture)), ("style", ("b.jpg", picture))]
     assert httpx.post(url, files=files).status_code == 202
+
+
+def test_ten_copies_of_a_request_at_once_make_one_job(
+    address: Address, valkey: redis.Redis, traces: Traces
+) -> None:
+    before = traces.jobs()
+    url = f"http://127.0.0.1:{address[1]}/v1/jobs"
+    files = [("content", ("a.png", CONTENT)), ("style", ("b.png", STYLE))]
+    answers: list[httpx.Response] = []
+    together = threading.Barrier(10)
+
+    def send() -> None:
+        together.wait()
+        while True:
+            answer = httpx.post(url, files=files, headers={"Idempotency-Key": "order 7"})
+            answers.append(answer)
+            if answer.status_code != 409:
+                return
+            assert answer.json()["code"] == "in_flight"
+            time.sleep(float(answer.headers["Retry-After"]) / 20)
+
+    threads = [threading.Thread(target=send) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    accepted = [answer for answer in answers if answer.status_code == 202]
+    assert len(accepted) == 10
+    (job_id,) = {answer.json()["id"] for answer in accepted}
+    assert sum("Idempotent-Replayed" not in answer.headers for answer in accepted) == 1
+    assert valkey.zrange(QUEUE, 0, -1) == [job_id]
+    assert traces.jobs() - before == {job_id}
+    assert valkey.llen("impasto.normal") == 1

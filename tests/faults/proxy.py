@@ -33,8 +33,9 @@ RESET = struct.pack("ii", 1, 0)
 class Moment(Enum):
     """Where in a conversation something happens."""
 
-    REQUEST = "the server has not got the request"
-    ANSWER = "the server has done it, the client has not got the answer"
+    BEFORE = "the server gets the request afterwards"
+    REQUEST_LOST = "the server never gets the request"
+    ANSWER_LOST = "the server has done it, and the client never learns"
     AFTER = "the client has the answer"
 
 
@@ -167,11 +168,15 @@ class Proxy:
         self._run(self._set(_Mode(_Kind.SLOW, delay_seconds, bytes_per_second)))
 
     def when(
-        self, *words: bytes, do: Callable[[], object], moment: Moment = Moment.REQUEST
+        self,
+        *words: bytes,
+        moment: Moment,
+        do: Callable[[], object] = lambda: None,
     ) -> Trigger:
         """Once a request with all these words comes by, call `do`, and wait for it to return.
 
-        A request has to come in one piece, as those up to 64 KiB do that are sent at once.
+        The connection is cut if something is lost. A request has to come in one piece, as those up
+        to 64 KiB do that are sent at once.
         """
         trigger = Trigger(words, do, moment)
         self._triggers.append(trigger)
@@ -283,14 +288,16 @@ class Proxy:
             while piece := await reader.read(PIECE_BYTES):
                 if way in self._changes:
                     piece = self._changes[way](piece)
-                await self._act_before(connection, way, piece)
+                if await self._act_before(connection, way, piece):
+                    break
                 await self._deliver(connection, piece, writer)
                 await self._act_after(connection, way)
-            while self._mode.kind is _Kind.HOLD:
-                await self._changed.wait()
-            if self._mode.kind is not _Kind.BLACK_HOLE:
-                writer.write_eof()
-            return
+            else:
+                while self._mode.kind is _Kind.HOLD:
+                    await self._changed.wait()
+                if self._mode.kind is not _Kind.BLACK_HOLE:
+                    writer.write_eof()
+                return
         connection.reset()
 
     async def _deliver(
@@ -308,18 +315,19 @@ class Proxy:
         writer.write(piece)
         await writer.drain()
 
-    async def _act_before(self, connection: _Connection, way: _Way, piece: bytes) -> None:
+    async def _act_before(self, connection: _Connection, way: _Way, piece: bytes) -> bool:
+        """Do what happens before a piece goes on. Whether it is lost."""
         if way is _Way.TO_CLIENT:
-            for trigger in _taken(connection.armed, Moment.ANSWER):
-                await self._act(trigger)
-            return
-        for trigger in list(self._triggers):
-            if all(word in piece for word in trigger.words):
+            due = _taken(connection.armed, Moment.ANSWER_LOST)
+        else:
+            found = [one for one in self._triggers if all(word in piece for word in one.words)]
+            for trigger in found:
                 self._triggers.remove(trigger)
-                if trigger.moment is Moment.REQUEST:
-                    await self._act(trigger)
-                else:
-                    connection.armed.append(trigger)
+            due = [one for one in found if one.moment in (Moment.BEFORE, Moment.REQUEST_LOST)]
+            connection.armed += [one for one in found if one not in due]
+        for trigger in due:
+            await self._act(trigger)
+        return any(one.moment is not Moment.BEFORE for one in due)
 
     async def _act_after(self, connection: _Connection, way: _Way) -> None:
         if way is _Way.TO_CLIENT:

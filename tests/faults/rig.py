@@ -24,7 +24,7 @@ from client.client import Impasto
 from deploy.embedded.ports import free_ports
 from deploy.embedded.process import Process
 from deploy.embedded.servers import start_seaweedfs, start_valkey
-from shared.jobs import Job, JobRecord
+from shared.jobs import Job, JobRecord, JobStatus
 from shared.messaging import ProgressReader
 from shared.records import JobRecords
 from shared.settings import Settings
@@ -33,7 +33,7 @@ from shared.workers import WorkerRegistry
 from tests.conftest import picture_bytes
 from tests.faults.proxy import Proxy
 
-LEASE_SECONDS = 5.0
+LEASE_SECONDS = 4.0
 # A lost worker is noticed within seconds, so that a test does not wait a minute for it.
 SHORT_TIMES = {
     "IMPASTO_HEARTBEAT_SECONDS": "0.5",
@@ -232,20 +232,16 @@ class Rig:
         assert found is not None, f"job {job_id} is lost"
         return found[0]
 
-    def step(self, job_id: str) -> int:
-        """How many steps a job has made, as far as its worker has told."""
-        progress = self._progress.read([job_id]).get(job_id)
-        return progress.step if progress else 0
-
-    def wait_for_step(self, job_id: str, step: int) -> None:
-        """Wait until a job has made so many steps."""
+    def wait_until_under_way(self, job_id: str) -> Part:
+        """Wait until a worker has told of a step of this job; returns the worker."""
 
         def is_there() -> bool:
             status = self.record(job_id).status
-            assert not status.is_terminal, f"job {job_id} {status} before step {step}"
-            return self.step(job_id) >= step
+            assert not status.is_terminal, f"job {job_id} {status} before it was seen"
+            return status == JobStatus.RUNNING and job_id in self._progress.read([job_id])
 
-        until(is_there, f"step {step} of {job_id}")
+        until(is_there, f"a step of {job_id}")
+        return self.holder(job_id)
 
     def wait_for_end(self, job_id: str, seconds: float = WAIT_SECONDS) -> JobRecord:
         """Wait until a job has ended."""

@@ -65,6 +65,14 @@ def exchange(connection: socket.socket, data: bytes) -> bytes:
     return receive(connection, len(data))
 
 
+def ask(proxy: Proxy) -> bytes:
+    with connected(proxy) as connection:
+        connection.sendall(b"anybody there?")
+        if not (answer := connection.recv(100)):
+            raise ConnectionResetError
+        return answer
+
+
 def is_cut(connection: socket.socket) -> bool:
     try:
         connection.sendall(b"still there?")
@@ -174,18 +182,17 @@ def test_a_slow_network_that_is_mended_brings_at_once_what_was_under_way(proxy: 
 def test_a_client_of_a_server_that_is_down_is_cut() -> None:
     with socket.socket() as place:  # bound and not listening: nothing answers there
         place.bind(("127.0.0.1", 0))
-        with (
-            Proxy(place.getsockname()) as proxy,
-            pytest.raises(ConnectionError),
-            connected(proxy) as connection,
-        ):
-            while connection.recv(100):
-                pass
+        with Proxy(place.getsockname()) as proxy, pytest.raises(ConnectionError):
+            ask(proxy)
 
 
 @pytest.mark.parametrize(
     ("moment", "server_has_it", "client_has_it"),
-    [(Moment.REQUEST, False, False), (Moment.ANSWER, True, False), (Moment.AFTER, True, True)],
+    [
+        (Moment.REQUEST_LOST, False, False),
+        (Moment.ANSWER_LOST, True, False),
+        (Moment.AFTER, True, True),
+    ],
 )
 def test_a_server_dies_at_a_chosen_place_of_a_conversation(
     proxy: Proxy, echo: EchoServer, moment: Moment, server_has_it: bool, client_has_it: bool
@@ -207,14 +214,14 @@ def test_what_happens_at_a_request_happens_once_and_tells_its_errors(proxy: Prox
     def fail() -> None:
         raise ValueError("as planned")
 
-    trigger = proxy.when(b"now", do=fail)
+    trigger = proxy.when(b"now", do=fail, moment=Moment.BEFORE)
     with connected(proxy) as connection:
         assert exchange(connection, b"now") == b"now"
         assert exchange(connection, b"now") == b"now"
     with pytest.raises(ValueError, match="as planned"):
         trigger.wait(SOON)
     with pytest.raises(TimeoutError):
-        proxy.when(b"never", do=fail).wait(0.01)
+        proxy.when(b"never", moment=Moment.BEFORE).wait(0.01)
 
 
 def test_requests_and_answers_can_be_changed_until_it_is_mended(
@@ -252,7 +259,7 @@ def test_a_client_of_redis_is_the_only_one_who_notices(
             assert valkey.get("key") is None
 
             proxy.pass_on()
-            death = proxy.when(b"SET", b"stored", do=proxy.reset, moment=Moment.ANSWER)
+            death = proxy.when(b"SET", b"stored", moment=Moment.ANSWER_LOST)
             with pytest.raises(redis.ConnectionError):
                 client.set("key", "stored")
             death.wait(SOON)

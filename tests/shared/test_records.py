@@ -198,11 +198,11 @@ def test_a_job_that_is_not_there_is_not_made_by_asking(
     assert records.get(ghost) is None
     assert records.cancel(ghost) is None
     assert records.claim(ghost, "w1") == "gone"
-    assert records.renew(Lease(ghost, 1, 1)) == Renewal.LOST
-    assert not records.succeed(Lease(ghost, 1, 1), OUTPUT)
-    assert not records.release(Lease(ghost, 1, 1))
-    assert records.checkpoint(Lease(ghost, 1, 1), CHECKPOINT) is None
-    records.resumed(Lease(ghost, 1, 1), 5)
+    assert records.renew(Lease(ghost, 1, 1, "c")) == Renewal.LOST
+    assert not records.succeed(Lease(ghost, 1, 1, "c"), OUTPUT)
+    assert not records.release(Lease(ghost, 1, 1, "c"))
+    assert records.checkpoint(Lease(ghost, 1, 1, "c"), CHECKPOINT) is None
+    records.resumed(Lease(ghost, 1, 1, "c"), 5)
     assert records.delete(ghost) is None
     assert valkey.keys("*") == [names.COUNTERS]  # the refused writes
 
@@ -311,7 +311,7 @@ def test_a_waiting_job_is_due_after_a_while_and_then_ever_more_rarely(
     created_at = float(str(valkey.hget(key, "created_at")))
     assert valkey.zscore(DUE, job_id) == pytest.approx(created_at + settings.republish_seconds)
 
-    valkey.hset(key, "created_at", created_at - 1000)
+    valkey.hset(key, "queued_at", created_at - 1000)
     valkey.zadd(DUE, {job_id: 1})
     assert records.take_due(10) == [(job_id, Priority.NORMAL)]
 

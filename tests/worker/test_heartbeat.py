@@ -1,21 +1,19 @@
 """The heartbeat keeps the lease, announces the worker, and does not stop for anything."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 import redis
-from celery import Celery
 
-from shared.messaging import worker_config
-from shared.records import JobRecords, Lease
+from shared.records import JobRecords, Lease, Renewal
 from shared.settings import Settings
 from shared.workers import WorkerRegistry
 from tests.api.conftest import change
 from tests.shared.conftest import job_request
 from tests.shared.test_workers import worker
 from worker.heartbeat import Heartbeat
-from worker.reconciler import Reconciler
 
 __all__ = ["change"]
 
@@ -26,13 +24,11 @@ class Beating:
     """A heartbeat of short beats, and what it works with."""
 
     def __init__(self, valkey: redis.Redis, settings: Settings) -> None:
-        app = Celery("worker", set_as_current=False)
-        app.conf.update(worker_config(settings))
         self.records = JobRecords(valkey, settings)
         self.registry = WorkerRegistry(valkey, settings)
-        self.reconciler = Reconciler(valkey, self.records, app, BEAT)
+        self.stuck = threading.Event()
         self.heartbeat = Heartbeat(
-            worker("w1"), self.records, self.registry, self.reconciler, settings
+            worker("w1"), self.records, self.registry, settings, when_stuck=self.stuck.set
         )
 
     def claim(self) -> Lease:
@@ -66,7 +62,7 @@ def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 def test_a_worker_is_listed_with_its_job_as_long_as_it_beats(beating: Beating) -> None:
     lease = beating.claim()
     assert [w.job_id for w in beating.registry.up()] == [None]
-    with beating.heartbeat.holding(lease):
+    with beating.heartbeat.holding(lease, time.monotonic()):
         assert [w.job_id for w in beating.registry.up()] == [lease.job_id]
         time.sleep(8 * BEAT)
         assert [w.job_id for w in beating.registry.up()] == [lease.job_id]
@@ -77,7 +73,7 @@ def test_a_worker_is_listed_with_its_job_as_long_as_it_beats(beating: Beating) -
 
 def test_a_held_job_is_nobody_else_s_however_long_it_takes(beating: Beating) -> None:
     lease = beating.claim()
-    with beating.heartbeat.holding(lease) as hold:
+    with beating.heartbeat.holding(lease, time.monotonic()) as hold:
         time.sleep(0.8)  # two leases
         assert beating.records.claim(lease.job_id, "w2") == "busy"
         assert not hold.lost.is_set()
@@ -87,13 +83,13 @@ def test_a_held_job_is_nobody_else_s_however_long_it_takes(beating: Beating) -> 
 
 def test_a_worker_whose_lease_was_taken_is_told(beating: Beating, valkey: redis.Redis) -> None:
     lease = beating.claim()
-    with beating.heartbeat.holding(lease) as hold:
+    with beating.heartbeat.holding(lease, time.monotonic()) as hold:
         valkey.hincrby(f"impasto:job:{{{lease.job_id}}}", "fence", 1)  # as another's claim does
         assert hold.lost.wait(5)
 
 
 @pytest.mark.parametrize("error", [redis.ConnectionError, RuntimeError])
-@pytest.mark.parametrize(("part", "method"), [(Reconciler, "run"), (WorkerRegistry, "announce")])
+@pytest.mark.parametrize(("part", "method"), [(JobRecords, "renew"), (WorkerRegistry, "announce")])
 def test_nothing_that_goes_wrong_once_stops_the_heart(
     beating: Beating,
     monkeypatch: pytest.MonkeyPatch,
@@ -102,7 +98,7 @@ def test_nothing_that_goes_wrong_once_stops_the_heart(
     error: type[Exception],
 ) -> None:
     lease = beating.claim()
-    with beating.heartbeat.holding(lease) as hold:
+    with beating.heartbeat.holding(lease, time.monotonic()) as hold:
         sound = getattr(part, method)
         failed: list[Exception] = []
 
@@ -120,17 +116,58 @@ def test_nothing_that_goes_wrong_once_stops_the_heart(
         assert [w.name for w in beating.registry.up()] == ["w1"]
 
 
-def test_a_broker_that_is_away_does_not_cost_the_lease(
+def test_a_lease_that_cannot_be_renewed_is_certain_only_for_a_while(
+    valkey: redis.Redis, change: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process pauses before the lease can be somebody else's, as one that was frozen does."""
+    beating = Beating(valkey, change(heartbeat_seconds=BEAT, lease_seconds=2.0))
+    beating.heartbeat.start()
+    lease = beating.claim()
+    with beating.heartbeat.holding(lease, time.monotonic()) as hold:
+        time.sleep(2.5)  # longer than a lease
+        assert hold.is_certain
+
+        def fail(*_: object) -> Renewal:
+            raise redis.ConnectionError("away")
+
+        with monkeypatch.context() as away:
+            away.setattr(JobRecords, "renew", fail)
+            until(lambda: not hold.is_certain)
+            assert beating.records.claim(lease.job_id, "w2") == "busy"  # there was time to pause
+            assert not hold.lost.is_set()
+        until(lambda: hold.is_certain)
+    beating.heartbeat.stop()
+
+
+def test_a_job_that_runs_longer_than_it_may_is_told(
     valkey: redis.Redis, change: Callable[..., Settings]
 ) -> None:
-    settings = change(heartbeat_seconds=BEAT, lease_seconds=1.0, broker_url="redis://127.0.0.1:9/0")
+    settings = change(heartbeat_seconds=BEAT, lease_seconds=1.0, max_run_seconds=0.3)
+    beating = Beating(valkey, settings)
+    beating.heartbeat.start()
+    try:
+        with beating.heartbeat.holding(beating.claim(), time.monotonic()) as hold:
+            assert not hold.overdue.is_set()
+            assert hold.overdue.wait(5)
+            assert not hold.lost.is_set()  # it is still this worker's to end
+    finally:
+        beating.heartbeat.stop()
+
+
+def test_a_job_that_makes_no_steps_costs_its_process_and_goes_to_another(
+    valkey: redis.Redis, change: Callable[..., Settings]
+) -> None:
+    settings = change(heartbeat_seconds=BEAT, lease_seconds=1.0, step_timeout_seconds=1.0)
     beating = Beating(valkey, settings)
     beating.heartbeat.start()
     try:
         lease = beating.claim()
-        with beating.heartbeat.holding(lease) as hold:
-            time.sleep(1.5)
-            assert beating.records.claim(lease.job_id, "w2") == "busy"
-            assert not hold.lost.is_set()
+        with beating.heartbeat.holding(lease, time.monotonic()) as hold:
+            for _ in range(6):  # longer than a step may take, but it steps
+                time.sleep(0.25)
+                hold.stepped()
+            assert not beating.stuck.is_set()
+            assert beating.stuck.wait(5)
+            until(lambda: isinstance(beating.records.claim(lease.job_id, "w2"), Lease))
     finally:
         beating.heartbeat.stop()

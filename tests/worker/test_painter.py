@@ -3,6 +3,7 @@
 import hashlib
 import io
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -15,13 +16,15 @@ from PIL import Image
 from shared.jobs import Inputs, JobRecord, JobStatus, Priority, StoredOutput
 from shared.jobs import Progress as JobProgress
 from shared.parameters import Parameters
-from shared.records import Wishes
+from shared.records import Lease, Wishes
 from shared.settings import Settings
 from shared.storage import input_key
 from worker.engine import VGG19, load_weights
+from worker.heartbeat import Hold
 from worker.manifest import Manifest, Precedent
 from worker.node import Node
-from worker.painter import Stops, paint
+from worker.painter import paint
+from worker.stops import Stops
 
 SMALL = {"size": 48, "steps": 3}
 Paint = Callable[..., tuple[StoredOutput, JobProgress]]
@@ -32,6 +35,8 @@ class Shelf(dict[str, bytes]):
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         self[key] = data
+
+    put_checked = put
 
     def add(self, pixels: "np.ndarray[Any, Any]") -> str:
         """Store a picture as an input, and return its hash."""
@@ -68,9 +73,10 @@ def style(shelf: Shelf) -> str:
 
 @pytest.fixture
 def paint_job(network: VGG19, shelf: Shelf) -> Paint:
-    node = SimpleNamespace(network=network, storage=shelf, settings=Settings())
-    never = threading.Event()
-    stops = Stops(never, never, lambda: Wishes(cancel=False, preview=False))
+    node = SimpleNamespace(network=network, storage=shelf, settings=Settings(), records=None)
+    lease = Lease("job", fence=1, attempt=1, claim="c")
+    hold = Hold(lease, node.settings, time.monotonic() + 3600)  # as if it was always renewed
+    stops = Stops(hold, threading.Event(), lambda: Wishes(cancel=False, preview=False))
 
     def call(inputs: Inputs, **params: Any) -> tuple[StoredOutput, JobProgress]:
         record = JobRecord(
@@ -82,7 +88,7 @@ def paint_job(network: VGG19, shelf: Shelf) -> Paint:
             inputs=inputs,
             created_at=datetime.now(UTC),
         )
-        return paint(cast(Node, node), record, 1, stops, lambda progress: None)
+        return paint(cast(Node, node), record, lease, stops, lambda progress: None)
 
     return call
 

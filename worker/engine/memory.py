@@ -17,6 +17,7 @@ from shared.levels import plan_levels
 from shared.parameters import MIN_SIZE_PX, Parameters
 from worker.engine.errors import OutOfMemory
 
+STATM = Path("/proc/self/statm")
 # An estimate this far above what there is is no matter of its precision.
 CLEARLY = 1.25
 SIZE_STEP_PX = 32
@@ -60,6 +61,15 @@ def release_memory(device: torch.device) -> None:
         torch.cuda.empty_cache()
     else:
         _malloc("malloc_trim", 0)
+
+
+def taken_bytes(device: torch.device) -> int | None:
+    """Memory that this process takes: of its GPU, or of the machine. None where it is not told."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device)
+    if not STATM.exists():
+        return None
+    return int(STATM.read_text().split()[1]) * resource.getpagesize()
 
 
 def available_bytes(device: torch.device) -> int:
@@ -194,7 +204,7 @@ def _address_bytes() -> Iterator[int]:
     if limit == resource.RLIM_INFINITY:
         return
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        pages = int(STATM.read_text().split()[0])
     except OSError:  # no Linux
         pages = 0
     yield max(0, limit - pages * resource.getpagesize())

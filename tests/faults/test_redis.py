@@ -1,0 +1,106 @@
+"""Redis dies, is away, says nothing, or cuts connections: nothing that was accepted is lost."""
+
+import time
+
+import httpx
+import pytest
+
+from shared.jobs import JobStatus, Priority
+from shared.messaging import queue_name
+from tests.faults.jobs import LASTS, LONG, SMALL
+from tests.faults.rig import LEASE_SECONDS, Rig, until
+
+# The API promises 3 s; twice as long for a machine that does other things.
+ANSWER_SECONDS = 6.0
+
+
+def running_job(rig: Rig) -> str:
+    job = rig.submit(**LASTS)
+    rig.wait_until_under_way(job.id)
+    return job.id
+
+
+def refuses_in_time(rig: Rig, path: str = "/v1/jobs") -> bool:
+    """Whether the API says 503 and when to come again, soon."""
+    started = time.monotonic()
+    answer = httpx.get(rig.url + path, timeout=30)
+    assert time.monotonic() - started < ANSWER_SECONDS
+    assert answer.status_code in (200, 503)
+    return answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
+
+
+def test_jobs_outlive_a_redis_that_is_killed(rig: Rig) -> None:
+    running = running_job(rig)
+    waiting = [rig.submit(**SMALL).id for _ in range(3)]
+    time.sleep(1.5)  # the append-only file is synced every second
+    with rig.without_redis():
+        pass
+    for job_id in [running, *waiting]:
+        assert rig.wait_for_end(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_a_redis_that_is_away_for_longer_than_a_lease_loses_no_job(rig: Rig) -> None:
+    job_id = running_job(rig)
+    with rig.without_redis():
+        assert refuses_in_time(rig)
+        time.sleep(1.5 * LEASE_SECONDS)
+        assert refuses_in_time(rig)
+    until(lambda: not refuses_in_time(rig), "the API's return")
+    record = rig.wait_for_end(job_id)
+    assert record.status == JobStatus.SUCCEEDED
+    assert record.attempt <= 2
+
+
+def test_a_redis_that_says_nothing_for_longer_than_a_lease_loses_no_job(rig: Rig) -> None:
+    job_id = running_job(rig)
+    for part in rig.parts:
+        part.redis.black_hole()
+    started = time.monotonic()
+    assert refuses_in_time(rig)
+    time.sleep(max(0.0, 1.5 * LEASE_SECONDS - (time.monotonic() - started)))
+    for part in rig.parts:
+        part.redis.pass_on()
+    until(lambda: not refuses_in_time(rig), "the API's return")
+    record = rig.wait_for_end(job_id)
+    assert record.status == JobStatus.SUCCEEDED
+    assert record.attempt <= 2
+
+
+def test_connections_that_are_killed_do_not_run_a_job_twice(rig: Rig) -> None:
+    job_id = running_job(rig)
+    worker = rig.holder(job_id)
+    for address in worker.redis.addresses:
+        rig.redis.client_kill_filter(addr=address)
+    record = rig.wait_for_end(job_id)
+    assert (record.status, record.attempt, record.fence) == (JobStatus.SUCCEEDED, 1, 1)
+
+
+def test_an_api_without_redis_does_not_touch_the_work(rig: Rig) -> None:
+    job_id = running_job(rig)
+    rig.api.redis.black_hole()
+    assert refuses_in_time(rig)
+    record = rig.wait_for_end(job_id)
+    rig.api.redis.pass_on()
+    until(lambda: not refuses_in_time(rig), "the API's return")
+    assert (record.status, record.attempt) == (JobStatus.SUCCEEDED, 1)
+
+
+@pytest.mark.parametrize("when", ["while it runs", "when it has ended"])
+def test_a_job_whose_celery_result_has_expired_is_known_all_the_same(rig: Rig, when: str) -> None:
+    job_id = running_job(rig) if when == "while it runs" else rig.submit(**SMALL).id
+    if when == "when it has ended":
+        rig.wait_for_end(job_id)
+    rig.redis.delete(f"celery-task-meta-{job_id}")
+    assert rig.client.job(job_id).status == rig.record(job_id).status
+    assert rig.wait_for_end(job_id).status == JobStatus.SUCCEEDED
+
+
+def test_a_job_whose_message_is_lost_is_painted(rig: Rig) -> None:
+    busy = [rig.submit(**LONG).id for _ in rig.workers]
+    for job_id in busy:
+        rig.wait_until_under_way(job_id)
+    job = rig.submit(**SMALL)
+    assert rig.redis.delete(queue_name(Priority.NORMAL)) == 1
+    for job_id in busy:
+        rig.client.cancel(job_id)
+    assert rig.wait_for_end(job.id).status == JobStatus.SUCCEEDED

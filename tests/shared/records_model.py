@@ -1,0 +1,591 @@
+"""What the scripts of `shared/lua` should do, said a second time in plain Python.
+
+The model keeps no index, counter or queue: it knows jobs, and what lies beside them in Redis follows
+from these. Times are multiples of 1/4 s, so that sums are the same in Lua and in Python.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared import names
+from shared.garbage import POSTING_SECONDS, REMOVING_SECONDS, STRAGGLER_SECONDS, Removal
+from shared.idempotency import IN_FLIGHT_SECONDS, Ticket
+from shared.jobs import (
+    Checkpoint,
+    ErrorCode,
+    JobEnd,
+    JobError,
+    JobRequest,
+    JobStatus,
+    Priority,
+    StoredOutput,
+    StoredRequest,
+)
+from shared.outbox import SENDING_SECONDS
+from shared.records import CHECKPOINTS_KEPT, PREVIEW_WANTED_SECONDS, Lease, Refusal, Renewal
+from shared.scripts import DURATION_BUCKETS
+from shared.settings import Settings
+
+MAX_HISTORY_BYTES = 400
+WEBHOOK_SECONDS = 86_400  # after it nobody is told of the end of a job that was restored
+START = 1_800_000_000.0
+
+Database = dict[str, Any]  # every key with its value, as `tests.shared.snapshot` gives it
+
+
+@dataclass
+class ModelJob:
+    """A record, and when somebody looks after it."""
+
+    request: JobRequest
+    created_at: float
+    queued_at: float | None
+    due: float
+    status: JobStatus = JobStatus.QUEUED
+    fence: int = 0
+    attempt: int = 0
+    started_at: float | None = None
+    finished_at: float | None = None
+    expires_at: float | None = None
+    cancel_requested_at: float | None = None
+    worker: str | None = None
+    claim: str | None = None
+    resumed: str | None = None
+    claimed_at: float | None = None
+    lease_until: float | None = None
+    deadline_at: float | None = None
+    ran_seconds: float | None = None
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    output: StoredOutput | None = None
+    error: JobError | None = None
+    webhook_due: float | None = None
+    webhook_attempts: int | None = None
+    webhook_delivered_at: float | None = None
+    webhook_error: str | None = None
+    history: list[str] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> set[str]:
+        """Hashes of what it uses."""
+        inputs = self.request.inputs
+        return {*inputs.styles, *inputs.masks, *filter(None, (inputs.content, inputs.init))}
+
+    @property
+    def end(self) -> JobEnd | None:
+        """How it ended, once it has."""
+        if self.finished_at is None:
+            return None
+        return JobEnd.model_validate(
+            {
+                "status": self.status,
+                "finished_at": self.finished_at,
+                "output": self.output,
+                "error": self.error,
+            }
+        )
+
+    def hash(self) -> dict[str, Any]:
+        """The record as it lies in Redis."""
+        request = self.request
+        fields = {
+            "owner": request.owner,
+            "priority": request.priority,
+            "params": request.params.model_dump(mode="json"),
+            "metadata": request.metadata,
+            "inputs": request.inputs.model_dump(),
+            "webhook": request.webhook,
+            "retried_from": request.retried_from,
+            "checkpoints": [checkpoint.model_dump() for checkpoint in self.checkpoints] or None,
+            "output": self.output and self.output.model_dump(),
+            "error": self.error and self.error.model_dump(mode="json"),
+            "history": "".join(self.history),
+        }
+        as_it_is = (
+            "status fence attempt created_at queued_at started_at finished_at expires_at cancel_requested_at"
+            " worker claim resumed claimed_at lease_until deadline_at ran_seconds webhook_attempts"
+            " webhook_delivered_at webhook_error"
+        )
+        fields |= {name: getattr(self, name) for name in as_it_is.split()}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass
+class ModelKey:
+    """An idempotency key."""
+
+    request: str
+    until: float
+    ticket: str | None = None
+    job: str | None = None
+
+    def hash(self) -> dict[str, str]:
+        """As it lies in Redis."""
+        fields = {"request": self.request, "ticket": self.ticket, "job": self.job}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+class Model:
+    """Every method answers what the one of the same name in `shared` should."""
+
+    def __init__(self, settings: Settings, overdue: JobError) -> None:
+        self.settings = settings
+        self.overdue = overdue
+        self.now = START
+        self.clear()
+
+    def clear(self) -> None:
+        """Lose everything but the time."""
+        self.jobs: dict[str, ModelJob] = {}
+        self.keys: dict[tuple[str, str], ModelKey] = {}
+        self.unused: dict[str, float] = {}
+        self.deleting: dict[str, tuple[str, float]] = {}
+        self.gone: dict[str, tuple[str, float]] = {}
+        self.previews: dict[str, float] = {}
+        self.garbage: dict[str, float] = {}
+        self.counters: Counter[str] = Counter()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and with it what is only kept for a while."""
+        self.now += seconds
+        self.keys = {name: key for name, key in self.keys.items() if key.until > self.now}
+        self.deleting = {name: of for name, of in self.deleting.items() if of[1] > self.now}
+        self.gone = {name: gone for name, gone in self.gone.items() if gone[1] > self.now}
+        self.previews = {name: at for name, at in self.previews.items() if at > self.now}
+
+    # -- what clients ask for -------------------------------------------------------------------
+
+    def create(
+        self, request: JobRequest, ticket: Ticket | None, max_unfinished_jobs: int | None
+    ) -> Refusal | None:
+        if request.id in self.jobs:
+            return None
+        key = ticket and self.keys.get((ticket.owner, ticket.idempotency.key_sha256))
+        if ticket and (key is None or key.ticket != ticket.number or key.job):
+            return Refusal.SUPERSEDED
+        if self.queue_is_full():
+            return Refusal.QUEUE_FULL
+        unfinished = [job for job in self.unfinished() if job.request.owner == request.owner]
+        most = self.settings.max_unfinished_jobs
+        if len(unfinished) >= (most if max_unfinished_jobs is None else max_unfinished_jobs):
+            return Refusal.TOO_MANY_JOBS
+        due = self.now + self.settings.republish_seconds
+        self._add(ModelJob(request, self.now, self.now, due), "created", "created")
+        if key:
+            key.job = request.id
+            key.until = self.now + self.settings.idempotency_seconds
+        return None
+
+    def restore(self, request: StoredRequest, end: JobEnd | None) -> bool:
+        job_id = request.id
+        if job_id in self.jobs or job_id in self.gone or f"jobs/{job_id}/" in self.garbage:
+            return False
+        created_at = request.created_at.timestamp()
+        job = ModelJob(request, created_at, self.now, self.now, fence=int(self.now))
+        if end is not None:
+            job.queued_at = None
+            job.status, job.output, job.error = end.status, end.output, end.error
+            job.finished_at = end.finished_at.timestamp()
+            job.expires_at = job.finished_at + self.settings.retention_seconds
+            if request.webhook and self.now - job.finished_at < WEBHOOK_SECONDS:
+                job.webhook_due = self.now
+        if request.idempotency:
+            name = (request.owner, request.idempotency.key_sha256)
+            until = created_at + self.settings.idempotency_seconds
+            known = self.keys.get(name)
+            if until > self.now and not (known and known.job):
+                request_sha256 = request.idempotency.request_sha256
+                self.keys[name] = ModelKey(request_sha256, until, job=job_id)
+        self._add(job, "restored", "restored", job.status)
+        return True
+
+    def _add(self, job: ModelJob, counter: str, event: str, detail: str = "") -> None:
+        self.jobs[job.request.id] = job
+        self.counters[counter] += 1
+        self._note(job, event, job.fence, detail)
+
+    def unfinished(self) -> list[ModelJob]:
+        """Jobs that have not ended."""
+        return [job for job in self.jobs.values() if not job.status.is_terminal]
+
+    def queue(self) -> list[str]:
+        """Waiting jobs, the next first."""
+        waiting = [job for job in self.jobs.values() if job.status == JobStatus.QUEUED]
+        rank = {priority: rank for rank, priority in enumerate(Priority)}
+        waiting.sort(key=lambda job: (rank[job.request.priority], job.request.id))
+        return [job.request.id for job in waiting]
+
+    def queue_is_full(self) -> bool:
+        return len(self.queue()) >= self.settings.max_queued_jobs
+
+    def page(
+        self, owner: str, statuses: frozenset[JobStatus], limit: int, before: str | None
+    ) -> list[str]:
+        found = [
+            job_id
+            for job_id, job in self.jobs.items()
+            if job.request.owner == owner and job.status in statuses
+            if before is None or job_id < before
+        ]
+        return sorted(found, reverse=True)[:limit]
+
+    def cancel(self, job_id: str) -> JobStatus | None:
+        job = self.jobs.get(job_id)
+        if job is None:
+            return None
+        if job.status.is_terminal or job.cancel_requested_at is not None:
+            return job.status
+        job.cancel_requested_at = self.now
+        if job.status == JobStatus.RUNNING:
+            self._note(job, "canceling", job.fence)
+        else:
+            self._end(job, JobStatus.CANCELED)
+        return job.status
+
+    def delete(self, job_id: str) -> bool | None:
+        job = self.jobs.get(job_id)
+        if job is None:
+            return None
+        if not job.status.is_terminal:
+            return False
+        self._forget(job)
+        self.counters["deleted"] += 1
+        return True
+
+    def want_preview(self, job_id: str) -> None:
+        self.previews[job_id] = self.now + PREVIEW_WANTED_SECONDS
+
+    def begin(self, owner: str, key: str, request_sha256: str, ticket: str) -> str:
+        """`key` is the SHA-256 of the key, `ticket` the number of the one that is offered."""
+        known = self.keys.get((owner, key))
+        if known is None:
+            until = self.now + IN_FLIGHT_SECONDS
+            self.keys[owner, key] = ModelKey(request_sha256, until, ticket)
+            return "begun"
+        if known.request != request_sha256:
+            return "mismatch"
+        if known.job is None:
+            return "begun" if known.ticket == ticket else "in_flight"
+        self.counters["replayed"] += 1
+        return known.job
+
+    def abandon(self, ticket: Ticket) -> None:
+        name = (ticket.owner, ticket.idempotency.key_sha256)
+        known = self.keys.get(name)
+        if known and known.ticket == ticket.number and known.job is None:
+            del self.keys[name]
+
+    # -- what workers do ------------------------------------------------------------------------
+
+    def claim(self, job_id: str, worker: str, name: str) -> Lease | str:
+        """`name` is that of this claim: the same when it is asked again."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            return "gone"
+        if job.status.is_terminal:
+            return "finished"
+        ran = job.ran_seconds or 0.0
+        if job.status == JobStatus.RUNNING:
+            if job.claim == name:
+                return Lease(job_id, job.fence, job.attempt, name)
+            assert job.lease_until is not None
+            assert job.claimed_at is not None
+            if self.now < job.lease_until:
+                self.counters["busy"] += 1
+                return "busy"
+            ran += job.lease_until - job.claimed_at
+            self.counters["lost"] += 1
+            self._note(job, "lost", job.fence, job.worker or "")
+        if job.cancel_requested_at is not None:
+            self._end(job, JobStatus.CANCELED)
+            return "canceled"
+        if job.attempt >= self.settings.max_attempts:
+            most = self.settings.max_attempts
+            message = f"{most} workers were lost while they ran this job"
+            job.error = JobError(code=ErrorCode.MAX_ATTEMPTS, message=message)
+            self._end(job, JobStatus.FAILED)
+            return "exhausted"
+        if ran >= self.settings.max_run_seconds:
+            job.error = self.overdue
+            self._end(job, JobStatus.FAILED)
+            return "overdue"
+        job.attempt += 1
+        job.fence += 1
+        job.status, job.worker, job.claim = JobStatus.RUNNING, worker, name
+        job.claimed_at, job.ran_seconds = self.now, ran
+        job.lease_until = job.due = self.now + self.settings.lease_seconds
+        job.deadline_at = self.now + self.settings.max_run_seconds - ran
+        if job.started_at is None:
+            job.started_at = self.now
+            self._observe("queue_seconds", self.now - job.created_at)
+        self.counters["claims"] += 1
+        self._note(job, "claimed", job.fence, worker)
+        return Lease(job_id, job.fence, job.attempt, name)
+
+    def _held(self, lease: Lease) -> ModelJob | None:
+        """The job, if this lease is the one that counts."""
+        job = self.jobs.get(lease.job_id)
+        if job and job.status == JobStatus.RUNNING and self._is_last(job, lease):
+            return job
+        self.counters["stale_writes"] += 1
+        return None
+
+    def _is_last(self, job: ModelJob, lease: Lease) -> bool:
+        """Whether nobody claimed the job after this lease was given."""
+        return (job.fence, job.claim) == (lease.fence, lease.claim)
+
+    def renew(self, lease: Lease) -> Renewal:
+        job = self._held(lease)
+        if job is None:
+            return Renewal.LOST
+        assert job.deadline_at is not None
+        job.lease_until = job.due = self.now + self.settings.lease_seconds
+        return Renewal.OVERDUE if job.deadline_at < self.now else Renewal.HELD
+
+    def checkpoint(self, lease: Lease, checkpoint: Checkpoint) -> list[str] | None:
+        job = self._held(lease)
+        if job is None:
+            return None
+        if job.checkpoints and job.checkpoints[0].key == checkpoint.key:
+            return []
+        others = [other for other in job.checkpoints if other.key != checkpoint.key]
+        job.checkpoints = [checkpoint, *others][:CHECKPOINTS_KEPT]
+        self.counters["checkpoints"] += 1
+        self.counters["checkpoint_bytes"] += checkpoint.size_bytes
+        return [other.key for other in others[CHECKPOINTS_KEPT - 1 :]]
+
+    def resumed(self, lease: Lease, step: int) -> None:
+        job = self._held(lease)
+        if job and job.resumed != lease.token:
+            job.resumed = lease.token
+            self.counters["resumed"] += 1
+            self._note(job, "resumed", job.fence, f"step {step}")
+
+    def finish(self, lease: Lease, end: StoredOutput | JobError | None) -> bool:
+        """With an output it succeeded, with an error it failed, with neither it was stopped."""
+        match end:
+            case StoredOutput():
+                status = JobStatus.SUCCEEDED
+            case JobError():
+                status = JobStatus.FAILED
+            case None:
+                status = JobStatus.CANCELED
+        known = self.jobs.get(lease.job_id)
+        if known and known.status == status and self._is_last(known, lease):
+            return True
+        job = self._held(lease)
+        if job is None:
+            return False
+        job.output = end if isinstance(end, StoredOutput) else None
+        job.error = end if isinstance(end, JobError) else None
+        self._end(job, status)
+        return True
+
+    def release(self, lease: Lease) -> JobStatus | None:
+        known = self.jobs.get(lease.job_id)
+        told = (JobStatus.QUEUED, JobStatus.CANCELED)
+        if known and known.status in told and self._is_last(known, lease):
+            return known.status
+        job = self._held(lease)
+        if job is None:
+            return None
+        if job.cancel_requested_at is not None:
+            self._end(job, JobStatus.CANCELED)
+            return JobStatus.CANCELED
+        assert job.claimed_at is not None
+        assert job.ran_seconds is not None
+        self.counters["released"] += 1
+        self._note(job, "released", job.fence, job.worker or "")
+        job.status, job.worker = JobStatus.QUEUED, None
+        job.lease_until = job.deadline_at = None
+        job.ran_seconds += self.now - job.claimed_at
+        job.attempt -= 1
+        job.queued_at = job.due = self.now
+        return JobStatus.QUEUED
+
+    def take_due(self, limit: int) -> list[tuple[str, Priority]]:
+        due = sorted((job.due, job.request.id) for job in self.unfinished() if job.due <= self.now)
+        taken = [self.jobs[job_id] for _, job_id in due[:limit]]
+        for job in taken:
+            waited = 0.0
+            if job.status == JobStatus.QUEUED:
+                assert job.queued_at is not None
+                waited = self.now - job.queued_at
+            job.due = self.now + max(self.settings.republish_seconds, waited)
+        self.counters["republished"] += len(taken)
+        return [(job.request.id, job.request.priority) for job in taken]
+
+    # -- webhooks -------------------------------------------------------------------------------
+
+    def take_rows(self, limit: int) -> list[str]:
+        rows = {job_id: job.webhook_due for job_id, job in self.jobs.items() if job.webhook_due}
+        taken = self._first_due(rows, limit)
+        for job_id in taken:
+            self.jobs[job_id].webhook_due = self.now + SENDING_SECONDS
+        return taken
+
+    def webhook_sent(
+        self, job_id: str, attempt: int, error: str | None, again: float | None
+    ) -> None:
+        job = self.jobs.get(job_id)
+        if job is None or job.webhook_due is None or (job.webhook_attempts or 0) != attempt - 1:
+            return
+        job.webhook_attempts = attempt
+        job.webhook_error = error
+        job.webhook_due = None
+        if error is None:
+            job.webhook_delivered_at = self.now
+            self.counters["webhooks_delivered"] += 1
+        elif again is None:
+            self.counters["webhooks_given_up"] += 1
+        else:
+            job.webhook_due = self.now + again
+            self.counters["webhooks_failed"] += 1
+
+    # -- garbage --------------------------------------------------------------------------------
+
+    def uses(self) -> Counter[str]:
+        """How many jobs use each input."""
+        return Counter(digest for job in self.jobs.values() for digest in job.inputs)
+
+    def touch_inputs(self, digests: list[str]) -> bool:
+        if any(digest in self.deleting for digest in digests):
+            return False
+        for digest in digests:
+            self._unused_since(digest, self.now + POSTING_SECONDS)
+        return True
+
+    def _unused_since(self, digest: str, since: float) -> None:
+        self.unused[digest] = max(self.unused.get(digest, since), since)
+
+    def take_unused_input(self, number: str) -> str | None:
+        """`number` is that of the removal."""
+        unused_seconds = self.settings.unused_input_seconds
+        uses = self.uses()
+        for since, digest in sorted((since, digest) for digest, since in self.unused.items()):
+            if since > self.now - unused_seconds:
+                break
+            if not uses[digest]:
+                self.deleting[digest] = (number, self.now + REMOVING_SECONDS)
+                self.unused[digest] = self.now + REMOVING_SECONDS - unused_seconds
+                return digest
+            del self.unused[digest]
+        return None
+
+    def removed_input(self, removal: Removal) -> bool:
+        number, _ = self.deleting.get(removal.digest, (None, None))
+        if number != removal.number:
+            return False
+        del self.deleting[removal.digest]
+        self.unused.pop(removal.digest, None)
+        self.counters["inputs_removed"] += 1
+        return True
+
+    def found_inputs(self, digests: list[str]) -> int:
+        uses = self.uses()
+        unused = [digest for digest in digests if not uses[digest]]
+        self.unused = dict.fromkeys(unused, self.now) | self.unused
+        return len(unused)
+
+    def expire_jobs(self, limit: int) -> int:
+        kept = {job_id: job.expires_at for job_id, job in self.jobs.items() if job.expires_at}
+        expired = self._first_due(kept, limit)
+        for job_id in expired:
+            self._forget(self.jobs[job_id])
+        self.counters["expired"] += len(expired)
+        return len(expired)
+
+    def take_prefix(self) -> str | None:
+        taken = self._first_due(self.garbage, 1)
+        self.garbage |= dict.fromkeys(taken, self.now + STRAGGLER_SECONDS)
+        return taken[0] if taken else None
+
+    def found_empty(self, prefix: str) -> None:
+        self.garbage.pop(prefix, None)
+
+    def found_leftover(self, job_id: str) -> None:
+        if job_id not in self.jobs:
+            self.garbage.setdefault(f"jobs/{job_id}/", self.now)
+
+    def _first_due(self, rows: dict[str, float], limit: int) -> list[str]:
+        due = sorted((at, name) for name, at in rows.items() if at <= self.now)
+        return [name for _, name in due[:limit]]
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _note(self, job: ModelJob, event: str, fence: int, detail: str = "") -> None:
+        job.history.append(f"{self.now:.3f} {event} {fence} {detail}\n")
+        while sum(map(len, job.history)) > MAX_HISTORY_BYTES:
+            del job.history[1]
+
+    def _observe(self, what: str, seconds: float) -> None:
+        self.counters.update(f"{what}:{bound}" for bound in DURATION_BUCKETS if seconds <= bound)
+        self.counters[f"{what}:count"] += 1
+        self.counters[f"{what}:sum"] += seconds  # type: ignore[assignment]
+
+    def _end(self, job: ModelJob, status: JobStatus) -> None:
+        if job.checkpoints:
+            self.garbage[f"jobs/{job.request.id}/checkpoints/"] = self.now
+        job.status, job.finished_at = status, self.now
+        job.expires_at = self.now + self.settings.retention_seconds
+        job.lease_until = job.deadline_at = None
+        job.checkpoints = []
+        if job.request.webhook:
+            job.webhook_due = self.now
+        if job.started_at is not None:
+            self._observe("run_seconds", self.now - job.started_at)
+        code = job.error.code if job.error else ""
+        self.counters[f"{status}:{code}" if code else status] += 1
+        self._note(job, status, job.fence, code)
+
+    def _forget(self, job: ModelJob) -> None:
+        job_id, owner = job.request.id, job.request.owner
+        del self.jobs[job_id]
+        uses = self.uses()
+        for digest in job.inputs:
+            if not uses[digest]:
+                self._unused_since(digest, self.now)
+        self.previews.pop(job_id, None)
+        self.garbage[f"jobs/{job_id}/"] = self.now
+        self.gone[job_id] = (owner, self.now + math.ceil(self.settings.retention_seconds))
+
+    # -- everything -----------------------------------------------------------------------------
+
+    def database(self) -> Database:
+        """Every key that is in Redis, with its value."""
+        jobs = self.jobs
+        rank = {priority: rank for rank, priority in enumerate(Priority)}
+        expected: Database = {
+            names.QUEUE: {i: rank[jobs[i].request.priority] for i in self.queue()},
+            names.DUE: {job.request.id: job.due for job in self.unfinished()},
+            names.EXPIRY: {i: job.expires_at for i, job in jobs.items() if job.expires_at},
+            names.OUTBOX: {i: job.webhook_due for i, job in jobs.items() if job.webhook_due},
+            names.GARBAGE: self.garbage,
+            names.INPUT_USES: self.uses(),
+            names.UNUSED_INPUTS: self.unused,
+            names.COUNTERS: {what: times for what, times in self.counters.items() if times},
+            names.STATUSES: Counter(job.status for job in jobs.values()),
+            names.UNFINISHED: Counter(job.request.owner for job in self.unfinished()),
+        }
+        for job_id, job in jobs.items():
+            expected[names.record(job_id)] = job.hash()
+            expected.setdefault(names.index(job.request.owner, job.status), {})[job_id] = 0
+        for (owner, key), known in self.keys.items():
+            expected[names.idempotency(owner, key)] = known.hash()
+        for digest, (number, _) in self.deleting.items():
+            expected[names.input_deleting(digest)] = number
+        for job_id, (owner, _) in self.gone.items():
+            expected[names.gone(job_id)] = owner
+        for job_id in self.previews:
+            expected[names.preview_wanted(job_id)] = "1"
+        return {key: value for key, value in expected.items() if value}
+
+    def kept_until(self) -> dict[str, float]:
+        """Keys that Redis forgets by itself, and when."""
+        return (
+            {names.idempotency(*name): key.until for name, key in self.keys.items()}
+            | {names.input_deleting(digest): at for digest, (_, at) in self.deleting.items()}
+            | {names.gone(job_id): at for job_id, (_, at) in self.gone.items()}
+            | {names.preview_wanted(job_id): at for job_id, at in self.previews.items()}
+        )

@@ -1,0 +1,175 @@
+"""Checkpoints: the whole state of a run in S3, from which any other worker goes on.
+
+A file is a line that names the format and the SHA-256 of what follows, and what `torch.save` made
+of the state. It counts only once the job's record points at it, which only the holder of the lease
+can do. The newest two are kept, since the newest may turn out to be damaged.
+"""
+
+import hashlib
+import io
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+import torch
+
+from shared.jobs import Checkpoint, JobRecord
+from shared.messaging import AWAY
+from shared.records import JobRecords, Lease
+from shared.storage import STORAGE_ERRORS, ObjectMissing, Storage, checkpoint_key
+from worker.engine import EngineError, Stylization
+from worker.errand import Errand
+from worker.pace import Interval
+from worker.stops import Stops
+
+# A larger share is not worth what a lost worker costs; a longer pause loses too much.
+SHARE = 0.01
+LONGEST_PAUSE_SECONDS = 300.0
+# SIGTERM leaves 10 s for all: what is not stored by then is painted again.
+LAST_SECONDS = 6.0
+FORMAT = b"impasto-checkpoint-1"
+CONTENT_TYPE = "application/octet-stream"
+log = structlog.get_logger(__name__)
+
+
+class CheckpointCorrupt(Exception):
+    """A file is not a whole checkpoint."""
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run that goes on."""
+
+    run: Stylization
+    seconds: float  # that it had been painted for
+
+
+def encode(run: Stylization, seconds: float) -> Callable[[], bytes]:
+    """What makes a checkpoint's file of the run as it is now; may be called in another thread."""
+    state = {"run": run.state_dict(), "seconds": seconds}  # copies
+
+    def to_bytes() -> bytes:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        data = buffer.getbuffer()
+        return b" ".join([FORMAT, hashlib.sha256(data).hexdigest().encode()]) + b"\n" + data
+
+    return to_bytes
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """The state in a checkpoint's file. Raises `CheckpointCorrupt`."""
+    head, _, body = data.partition(b"\n")
+    if head != b" ".join([FORMAT, hashlib.sha256(body).hexdigest().encode()]):
+        raise CheckpointCorrupt("it is not what was stored, or of another version of Impasto")
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise CheckpointCorrupt(str(error)) from None
+    return state
+
+
+class Checkpoints:
+    """Saves the state of a run now and then, in a thread, and a last time when the worker goes."""
+
+    def __init__(
+        self, records: JobRecords, storage: Storage, lease: Lease, interval_seconds: float
+    ) -> None:
+        self._records = records
+        self._storage = storage
+        self._lease = lease
+        self._interval_seconds = interval_seconds
+        self._interval = Interval(
+            interval_seconds, SHARE, longest_pause=LONGEST_PAUSE_SECONDS, at_once=False
+        )
+        self._saving: Errand[float] | None = None
+        self._saved_step = 0
+
+    def resume(
+        self, record: JobRecord, start: Callable[[], Stylization], stops: Stops
+    ) -> Resumed | None:
+        """Go on from the newest checkpoint that is sound; None if there is none.
+
+        Args:
+            record: names the checkpoints.
+            start: makes the run anew.
+            stops: what may interrupt the reading.
+        """
+        for checkpoint in record.checkpoints:
+            try:
+                read = partial(self._storage.get, checkpoint.key)
+                data = stops.through_outages(read, STORAGE_ERRORS, "S3")
+                if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
+                    raise CheckpointCorrupt("its hash is not that of the record")
+                state = decode(data)
+                run = start()
+                run.load_state_dict(state["run"])
+            except (ObjectMissing, CheckpointCorrupt, EngineError, LookupError, TypeError) as error:
+                log.warning("checkpoint not used", key=checkpoint.key, error=repr(error))
+                continue
+            self._saved_step = run.step
+            log.info("job resumed", step=run.step)
+            return Resumed(run, float(state["seconds"]))
+        return None
+
+    def save_if_due(self, run: Stylization, seconds: float, eta_seconds: float | None) -> None:
+        """Begin to save if it is time, and the rest of the run is worth it."""
+        if self._saving is not None:
+            if not self._saving.is_done:
+                return
+            self._settle(self._saving)
+            self._saving = None
+        nearly_done = eta_seconds is not None and eta_seconds < self._interval_seconds
+        if nearly_done or not self._interval.is_due():
+            return
+        with self._interval.counted():
+            self._saving = self._begin(run, seconds)
+
+    def save_last(self, run: Stylization, seconds: float) -> None:
+        """Save now, if that can be done in time."""
+        until = time.monotonic() + LAST_SECONDS
+        if self._saving is not None:  # or the older would come to lie above the newer
+            self._saving.wait(LAST_SECONDS)
+        if run.step == self._saved_step or time.monotonic() > until:
+            return
+        saving = self._begin(run, seconds)
+        if saving.wait(until - time.monotonic()):
+            self._settle(saving)
+        else:
+            log.warning("no time for a last checkpoint")
+
+    def _begin(self, run: Stylization, seconds: float) -> Errand[float]:
+        to_bytes, step = encode(run, seconds), run.step
+
+        def save() -> float:
+            """Returns the processor's time that it took."""
+            self._save(to_bytes(), step)
+            return time.thread_time()
+
+        self._saved_step = step
+        return Errand(save)
+
+    def _save(self, data: bytes, step: int) -> None:
+        checkpoint = Checkpoint(
+            key=checkpoint_key(self._lease.job_id, self._lease.token, step),
+            sha256=hashlib.sha256(data).hexdigest(),
+            size_bytes=len(data),
+            step=step,
+        )
+        self._storage.put(checkpoint.key, data, CONTENT_TYPE)
+        dropped = self._records.checkpoint(self._lease, checkpoint)
+        if dropped is None:
+            log.info("checkpoint not used: the lease is lost")
+            return
+        for key in dropped:
+            self._storage.delete(key)
+
+    def _settle(self, saving: Errand[float]) -> None:
+        try:
+            self._interval.charge(saving.result())
+        except (*STORAGE_ERRORS, *AWAY) as error:  # the one before still counts
+            log.warning("checkpoint not stored", error=repr(error))

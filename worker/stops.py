@@ -1,0 +1,146 @@
+"""What ends a run before its time, and what holds it up.
+
+Interrupted
+├── Canceled        somebody asked for the end of the job
+├── LeaseLost       another worker has the job; nothing may be written any more
+├── Overdue         the job ran longer than it may
+└── ShuttingDown    this worker is going; another one takes the job
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import structlog
+
+from shared.records import Wishes
+from worker.errand import Errand
+from worker.heartbeat import Hold
+from worker.pace import Interval
+
+WISHES_INTERVAL_SECONDS = 0.25
+WISHES_SHARE = 0.006
+LOOK_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 15.0
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class Interrupted(Exception):
+    """The run was stopped between two steps."""
+
+
+class Canceled(Interrupted):
+    """Somebody asked for the end of the job."""
+
+
+class LeaseLost(Interrupted):
+    """Another worker has the job; nothing may be written any more."""
+
+
+class Overdue(Interrupted):
+    """The job ran longer than it may."""
+
+
+class ShuttingDown(Interrupted):
+    """This worker is going; another one takes the job."""
+
+
+class Flag(Protocol):
+    """`threading.Event` and `multiprocessing.Event` are flags."""
+
+    def is_set(self) -> bool:
+        """Whether somebody raised it."""
+
+
+class Stops:
+    """Asked between two steps, and wherever a job waits."""
+
+    def __init__(self, hold: Hold, shutting_down: Flag, wishes: Callable[[], Wishes]) -> None:
+        self.preview_wanted = False
+        self._hold = hold
+        self._shutting_down = shutting_down
+        self._wishes = wishes
+        self._look = Interval(WISHES_INTERVAL_SECONDS, WISHES_SHARE)
+
+    def check(self) -> None:
+        """Return if the job may go on; wait as long as nobody can say whether it is still ours.
+
+        Raises:
+            Interrupted: it may not.
+        """
+        hold = self._hold
+        hold.stepped()
+        if not hold.is_certain and not hold.lost.is_set():
+            log.warning("the lease could not be renewed; the job pauses")
+            while not hold.is_certain and not hold.lost.wait(LOOK_SECONDS):
+                hold.stepped()
+                if self._shutting_down.is_set():
+                    raise ShuttingDown
+            if not hold.lost.is_set():
+                log.info("the lease is renewed; the job goes on")
+        if hold.lost.is_set():
+            raise LeaseLost
+        if hold.overdue.is_set():
+            raise Overdue
+        if self._look.is_due():
+            with self._look.counted():
+                wishes = self._wishes()
+            if wishes.cancel:
+                raise Canceled
+            self.preview_wanted = wishes.preview
+        if self._shutting_down.is_set():
+            raise ShuttingDown
+
+    def stepped(self, seconds: float | None) -> None:
+        """Note how long a step takes."""
+        self._hold.step_seconds = seconds
+
+    def wait_for(self, action: Callable[[], T]) -> T:
+        """What `action` returns. It runs in a thread, so that the job can be stopped meanwhile.
+
+        Raises:
+            Interrupted: the job may not go on; `action` is left to itself.
+        """
+        errand = Errand(action)
+        while not errand.wait(LOOK_SECONDS):
+            self.check()
+        return errand.result()
+
+    def through_outages(
+        self, action: Callable[[], T], outages: tuple[type[Exception], ...], server: str
+    ) -> T:
+        """What `action` returns, however often it is tried: a server that is away comes back.
+
+        Raises:
+            Interrupted: the job may not go on.
+        """
+        pause = 0.5
+        while True:
+            try:
+                return self.wait_for(action)
+            except outages as error:
+                log.warning(f"{server} is away; the job waits", error=repr(error))
+            again = time.monotonic() + pause
+            while time.monotonic() < again:
+                self._hold.lost.wait(LOOK_SECONDS)
+                self.check()
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def tell(self, action: Callable[[], T], outages: tuple[type[Exception], ...]) -> T:
+        """What `action` returns, which tells Redis how the job ended: nothing else ends it now.
+
+        Raises:
+            LeaseLost: somebody else has the job.
+            ShuttingDown: Redis is away, and this worker cannot wait for it.
+        """
+        while True:
+            try:
+                return action()
+            except outages as error:
+                log.warning("Redis is away; the end of the job waits", error=repr(error))
+            if self._shutting_down.is_set():
+                raise ShuttingDown
+            if self._hold.lost.wait(1.0):
+                raise LeaseLost
+            self._hold.stepped()

@@ -1,0 +1,16 @@
+"""What one of many workers does in every interval."""
+
+from redis import Redis
+
+
+class Turn:
+    """A lock that expires, and that nobody gives back: whoever takes it does the work."""
+
+    def __init__(self, redis: Redis, name: str, interval_seconds: float) -> None:
+        self._redis = redis
+        self._key = f"impasto:turn:{name}"
+        self._milliseconds = max(1, round(interval_seconds * 1000))
+
+    def take(self) -> bool:
+        """Whether it is for us to do it now. A worker whose clock is off changes nothing."""
+        return bool(self._redis.set(self._key, "1", nx=True, px=self._milliseconds))
