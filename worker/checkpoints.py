@@ -18,10 +18,10 @@ import structlog
 import torch
 
 from shared.jobs import Checkpoint, JobRecord
-from shared.messaging import AWAY
 from shared.records import JobRecords, Lease
 from shared.storage import STORAGE_ERRORS, ObjectMissing, Storage, checkpoint_key
 from worker.engine import EngineError, Stylization
+from worker.engine.memory import is_out_of_memory
 from worker.errand import Errand
 from worker.pace import Interval
 from worker.stops import Stops
@@ -127,7 +127,12 @@ class Checkpoints:
         if nearly_done or not self._interval.is_due():
             return
         with self._interval.counted():
-            self._saving = self._begin(run, seconds)
+            try:
+                self._saving = self._begin(run, seconds)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                log.warning("too little memory for a checkpoint")
 
     def save_last(self, run: Stylization, seconds: float) -> None:
         """Save now, if that can be done in time."""
@@ -171,5 +176,5 @@ class Checkpoints:
     def _settle(self, saving: Errand[float]) -> None:
         try:
             self._interval.charge(saving.result())
-        except (*STORAGE_ERRORS, *AWAY) as error:  # the one before still counts
+        except Exception as error:  # whatever it is, the job goes on, and the one before counts
             log.warning("checkpoint not stored", error=repr(error))

@@ -1,19 +1,11 @@
 """The API on real servers, without workers."""
 
-import contextlib
 import io
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 import redis
 from flask.testing import FlaskClient
@@ -64,24 +56,6 @@ def form(*parts: tuple[str, Any], **fields: Any) -> dict[str, Any]:
 
 def post(api: FlaskClient, *parts: tuple[str, Any], **fields: Any) -> TestResponse:
     return api.post("/v1/jobs", **form(*parts, **fields))
-
-
-@dataclass(frozen=True)
-class Served:
-    """An API in a process of its own."""
-
-    address: tuple[str, int]
-    process: subprocess.Popen[bytes]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.address[1]}"
-
-    def answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/healthz", timeout=10).status_code == 200
-        except httpx.HTTPError:
-            return False
 
 
 @dataclass(frozen=True)
@@ -143,39 +117,6 @@ def through(
 def _address(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return str(parts.hostname), int(parts.port or 0)
-
-
-@contextlib.contextmanager
-def serve(settings: Settings, log: Path, **environment: str) -> Iterator[Served]:
-    """`impasto api`, with these settings, as a process of its own."""
-    secret = settings.s3_secret_access_key
-    assert secret is not None
-    reached = {
-        "IMPASTO_REDIS_URL": settings.redis_url.get_secret_value(),
-        "IMPASTO_S3_ENDPOINT_URL": str(settings.s3_endpoint_url),
-        "IMPASTO_S3_ACCESS_KEY_ID": str(settings.s3_access_key_id),
-        "IMPASTO_S3_SECRET_ACCESS_KEY": secret.get_secret_value(),
-    }
-    with socket.create_server(("127.0.0.1", 0)) as listener, log.open("w") as output:
-        command = [sys.executable, "-m", "client.cli", "api", "--fd", str(listener.fileno())]
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **reached, **environment},
-            stdout=output,
-            stderr=output,
-            pass_fds=[listener.fileno()],
-            start_new_session=True,
-        )
-        served = Served(listener.getsockname(), process)
-        try:
-            deadline = time.monotonic() + 30
-            while not served.answers():
-                assert time.monotonic() < deadline, log.read_text()
-            yield served
-        finally:
-            process.terminate()
-            process.wait(20)
-    assert "Traceback" not in log.read_text()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -16,9 +17,22 @@ from shared.settings import Settings
 START_SECONDS = 60.0
 
 
+@dataclass(frozen=True)
+class Served:
+    """Where it listens, and the process, which leads a group of its own."""
+
+    address: tuple[str, int]
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        host, port = self.address
+        return f"http://{host}:{port}"
+
+
 @contextmanager
-def running_api(settings: Settings, log: Path, **environment: str) -> Iterator[str]:
-    """The address of the API; what it says goes into `log`."""
+def serve(settings: Settings, log: Path, **environment: str) -> Iterator[Served]:
+    """The API, which may be killed; what it says goes into `log`."""
     secret = settings.s3_secret_access_key
     assert secret is not None
     servers = {
@@ -34,18 +48,26 @@ def running_api(settings: Settings, log: Path, **environment: str) -> Iterator[s
             stdout=output,
             stderr=output,
             pass_fds=[listener.fileno()],
+            start_new_session=True,
         )
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        served = Served(listener.getsockname(), process)
         try:
             deadline = time.monotonic() + START_SECONDS
-            while not _answers(url):
+            while not _answers(served.url):
                 assert time.monotonic() < deadline, log.read_text()
                 assert process.poll() is None, log.read_text()
-            yield url
-            assert process.poll() is None, log.read_text()
+            yield served
         finally:
             process.terminate()
             process.wait(20)
+
+
+@contextmanager
+def running_api(settings: Settings, log: Path, **environment: str) -> Iterator[str]:
+    """The address of the API, whose process is the same at the end."""
+    with serve(settings, log, **environment) as served:
+        yield served.url
+        assert served.process.poll() is None, log.read_text()
 
 
 def _answers(url: str) -> bool:

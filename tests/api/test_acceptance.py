@@ -23,7 +23,8 @@ from shared.names import QUEUE, input_deleting
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage, input_key
-from tests.api.conftest import CONTENT, STYLE, Change, Traces, form, post, serve
+from tests.api.conftest import CONTENT, STYLE, Change, Traces, form, post
+from tests.api.servers import serve
 from tests.api.test_bad_inputs import assert_refused
 from tests.conftest import picture_bytes
 from tests.faults.proxy import Moment, Proxy

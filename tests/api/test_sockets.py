@@ -12,7 +12,8 @@ import redis
 from api.problems import Problem
 from shared.names import QUEUE
 from shared.settings import Settings
-from tests.api.conftest import CONTENT, STYLE, Traces, serve
+from tests.api.conftest import CONTENT, STYLE, Traces
+from tests.api.servers import serve
 from tests.conftest import picture_bytes
 
 Address = tuple[str, int]
@@ -29,6 +30,7 @@ def address(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield served.address
         # Whatever was sent, the process that answered is the one that was started.
         assert served.process.poll() is None
+    assert "Traceback" not in log.read_text()
 
 
 def ask(address: Address, data: bytes, seconds: float = 5.0) -> str:

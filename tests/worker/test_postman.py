@@ -236,12 +236,12 @@ def test_what_could_not_be_noted_is_sent_again(office: Office, valkey: redis.Red
         job_id = office.ended_job(receiver.url)
         office.postman().run()
         wait_until(lambda: len(receiver.requests) == 1)
-        valkey.replicaof("127.0.0.1", 1)  # type: ignore[arg-type] # takes no writes
+        valkey.replicaof("127.0.0.1", 1)  # takes no writes
         try:
             held.go.set()
             wait_until(lambda: not senders())
         finally:
-            valkey.replicaof("NO", "ONE")  # type: ignore[arg-type]
+            valkey.replicaof("NO", "ONE")
         assert office.record(job_id).webhook_attempts == 0
         office.make_due(job_id)
         office.postman().run()

@@ -1,0 +1,160 @@
+"""What ends a run before its time, and what it waits for."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from shared.messaging import AWAY
+from shared.records import Lease, Wishes
+from shared.settings import Settings
+from worker.heartbeat import Hold
+from worker.stops import (
+    Canceled,
+    Interrupted,
+    LeaseLost,
+    Overdue,
+    ShuttingDown,
+    Stops,
+)
+
+NOTHING = Wishes(cancel=False, preview=False)
+LASTING = Settings(_env_file=None)
+BRIEF = Settings(lease_seconds=0.4, heartbeat_seconds=0.1, _env_file=None)
+
+
+class Held:
+    """A job that is held, and what may happen to it."""
+
+    def __init__(self, settings: Settings = LASTING) -> None:
+        lease = Lease("job", fence=1, attempt=1, claim="c")
+        self.hold = Hold(lease, settings, time.monotonic())
+        self.shutting_down = threading.Event()
+        self.wished = NOTHING
+        self.stops = Stops(self.hold, self.shutting_down, lambda: self.wished)
+
+
+def later(seconds: float, action: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+
+
+def test_a_job_that_is_held_goes_on() -> None:
+    held = Held()
+    held.wished = Wishes(cancel=False, preview=True)
+    held.stops.check()
+    assert held.stops.preview_wanted
+
+
+@pytest.mark.parametrize(
+    ("happens", "interruption"),
+    [
+        (lambda held: held.hold.lost.set(), LeaseLost),
+        (lambda held: held.hold.overdue.set(), Overdue),
+        (lambda held: held.shutting_down.set(), ShuttingDown),
+        (lambda held: setattr(held, "wished", Wishes(cancel=True, preview=False)), Canceled),
+    ],
+)
+@pytest.mark.parametrize("waits", [False, True])
+def test_it_is_stopped_between_steps_and_while_it_waits(
+    happens: Callable[[Held], None], interruption: type[Interrupted], waits: bool
+) -> None:
+    held, never = Held(), threading.Event()
+    if waits:
+        later(0.2, lambda: happens(held))
+        with pytest.raises(interruption):
+            held.stops.wait_for(lambda: never.wait(60))
+    else:
+        happens(held)
+        with pytest.raises(interruption):
+            held.stops.check()
+    never.set()
+
+
+def test_it_pauses_as_long_as_nobody_knows_whose_job_it_is_and_then_goes_on() -> None:
+    held = Held(BRIEF)
+    time.sleep(0.4)
+    assert not held.hold.is_certain
+    renewed = threading.Event()
+
+    class Records:
+        def renew(self, _: Lease) -> str:
+            renewed.set()
+            return "held"
+
+    later(0.5, lambda: held.hold.renew(Records()))  # type: ignore[arg-type]
+    held.stops.check()
+    assert renewed.is_set()  # not before
+
+
+@pytest.mark.parametrize(
+    ("happens", "interruption"),
+    [
+        (lambda held: held.hold.lost.set(), LeaseLost),
+        (lambda held: held.shutting_down.set(), ShuttingDown),
+    ],
+)
+def test_a_pause_ends_when_the_job_is_lost_or_the_worker_goes(
+    happens: Callable[[Held], None], interruption: type[Interrupted]
+) -> None:
+    held = Held(BRIEF)
+    time.sleep(0.4)
+    later(0.2, lambda: happens(held))
+    with pytest.raises(interruption):
+        held.stops.check()
+
+
+class Flaky:
+    """Fails a few times, then answers."""
+
+    def __init__(self, failures: int) -> None:
+        self.left = failures
+
+    def __call__(self) -> str:
+        if self.left:
+            self.left -= 1
+            raise RedisConnectionError("away")
+        return "answer"
+
+
+def test_an_outage_is_waited_out() -> None:
+    flaky = Flaky(2)
+    assert Held().stops.through_outages(flaky, AWAY, "Redis") == "answer"
+    assert flaky.left == 0
+
+
+def test_what_is_no_outage_is_raised() -> None:
+    def fail() -> None:
+        raise ValueError("wrong")
+
+    with pytest.raises(ValueError, match="wrong"):
+        Held().stops.through_outages(fail, AWAY, "Redis")
+
+
+def test_a_job_that_waits_can_be_canceled() -> None:
+    held = Held()
+    later(0.3, lambda: setattr(held, "wished", Wishes(cancel=True, preview=False)))
+    with pytest.raises(Canceled):
+        held.stops.through_outages(Flaky(1000), AWAY, "Redis")
+
+
+def test_the_end_of_a_job_is_told_though_it_was_canceled_meanwhile() -> None:
+    held = Held()
+    held.wished = Wishes(cancel=True, preview=False)
+    held.hold.overdue.set()
+    assert held.stops.tell(Flaky(1), AWAY) == "answer"
+
+
+def test_the_end_is_not_told_by_who_has_lost_the_job_or_has_to_go() -> None:
+    lost = Held()
+    lost.hold.lost.set()
+    with pytest.raises(LeaseLost):
+        lost.stops.tell(Flaky(1000), AWAY)
+    going = Held()
+    going.shutting_down.set()
+    with pytest.raises(ShuttingDown):
+        going.stops.tell(Flaky(1000), AWAY)
+    assert going.stops.tell(Flaky(0), AWAY) == "answer"
