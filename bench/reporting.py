@@ -5,7 +5,6 @@ all the time. The calls are timed within one run: two runs, with and without, di
 what is looked for.
 """
 
-import io
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-import torch
-from celery import Celery
 from rich.console import Console
 from rich.table import Table
 
@@ -23,22 +20,22 @@ from bench.pictures import PAINTING, PHOTOGRAPH, landscape, read
 from deploy.embedded.servers import start_seaweedfs, start_valkey
 from shared.connections import connect_impatient
 from shared.jobs import Progress
-from shared.messaging import worker_config
+from shared.messaging import ProgressWriter
 from shared.parameters import Parameters
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage
+from worker.checkpoints import SHARE as CHECKPOINT_SHARE
+from worker.checkpoints import encode
 from worker.engine import VGG19, Stylization, load_weights
 from worker.pace import Interval
-from worker.painter import WISHES_INTERVAL_SECONDS, WISHES_SHARE
 from worker.reports import Reporter
+from worker.stops import WISHES_INTERVAL_SECONDS, WISHES_SHARE
 
 SIZE_PX = 512
 SECONDS = 40.0
 JOB_ID = "bench"
 SAVES = 5
-# A worker does not save the state of its runs; what it would cost once in so many seconds.
-SAVE_SECONDS = 60.0
 
 
 def measure(console: Console, seconds: float = SECONDS, size: int = SIZE_PX) -> list[Goal]:
@@ -54,6 +51,7 @@ def measure(console: Console, seconds: float = SECONDS, size: int = SIZE_PX) -> 
     with console.status("starting Redis and S3, then painting"), _servers() as settings:
         shares = _shares(run, settings, seconds)
     save = _save_seconds(run)
+    pause = max(settings.checkpoint_interval_seconds, save / CHECKPOINT_SHARE)
 
     every = settings.progress_interval_seconds, settings.preview_interval_seconds
     table = Table("", "of the run's time")
@@ -65,10 +63,10 @@ def measure(console: Console, seconds: float = SECONDS, size: int = SIZE_PX) -> 
         f"looking every {WISHES_INTERVAL_SECONDS:g} s what is wished", f"{shares['wishes']:.2%}"
     )
     table.add_row(
-        f"saving the state ({1000 * save:.0f} ms) every {SAVE_SECONDS:g} s: not done by workers",
-        f"{save / SAVE_SECONDS:.2%}",
+        f"a checkpoint ({1000 * save:.0f} ms of the processor) every {pause:.0f} s",
+        f"{save / pause:.2%}",
     )
-    together = sum(shares.values()) + save / SAVE_SECONDS
+    together = sum(shares.values()) + save / pause
     table.add_row("together", f"{together:.2%}")
     console.print(table)
     return [Goal("reports and saving the state: share of a run", together, 0.02, form=".2%")]
@@ -76,12 +74,11 @@ def measure(console: Console, seconds: float = SECONDS, size: int = SIZE_PX) -> 
 
 def _shares(run: Stylization, settings: Settings, seconds: float) -> dict[str, float]:
     """The shares of so many seconds of `run` that go into reports and into wishes."""
-    app = Celery("impasto.bench")
-    app.conf.update(worker_config(settings))
+    writer = ProgressWriter(settings)
     records = JobRecords(connect_impatient(settings.redis_url.get_secret_value()), settings)
 
     def publish(progress: Progress) -> None:
-        app.backend.store_result(JOB_ID, progress.model_dump(mode="json"), "PROGRESS")
+        writer.write(JOB_ID, progress)
 
     storage = Storage(settings)
     steps = iter(run)
@@ -107,12 +104,12 @@ def _shares(run: Stylization, settings: Settings, seconds: float) -> dict[str, f
 
 
 def _save_seconds(run: Stylization) -> float:
-    """The time that it takes to bring the whole state of a run into bytes, s."""
+    """The processor's time that it takes to make a checkpoint of a run, s."""
     seconds = []
     for _ in range(SAVES):
-        started = time.perf_counter()
-        torch.save(run.state_dict(), io.BytesIO())
-        seconds.append(time.perf_counter() - started)
+        started = time.thread_time()
+        encode(run, 0.0)()
+        seconds.append(time.thread_time() - started)
     return median(seconds)
 
 

@@ -76,7 +76,3 @@ class Garbage:
     def found_inputs(self, digests: list[str]) -> int:
         """Inputs lie in S3: those that no job uses are removed after a while. Returns how many."""
         return int(self._scripts.run("found_inputs", *digests))
-
-    def found_leftover(self, job_id: str) -> None:
-        """Something lies in S3 under a job of which nothing is known: it is removed."""
-        self._scripts.run("found_leftover", job_id)

@@ -52,7 +52,7 @@ class Outcome(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
-    LEFTOVER = "leftover"  # nobody knows any more what was asked for: it is removed
+    LEFTOVER = "leftover"  # a part of what was removed: nobody knows what was asked for
     UNREADABLE = "unreadable"  # what was asked for is there, but cannot be read
 
     @property
@@ -159,8 +159,6 @@ class Recovery:
         except StorageCorrupt as error:
             return Outcome.UNREADABLE, None, str(error)
         if remains is None:
-            if not self._dry_run:
-                self._garbage.found_leftover(job_id)
             return Outcome.LEFTOVER, None, None
         request = remains.request
         if not self._dry_run and not self._records.restore(

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ValidationError
 
 from shared.archive import Archive
-from shared.jobs import Checkpoint, JobEnd, JobStatus, Output, StoredOutput, StoredRequest, Timestamp
+from shared.jobs import (
+    Checkpoint,
+    JobEnd,
+    JobStatus,
+    Output,
+    StoredOutput,
+    StoredRequest,
+    Timestamp,
+)
 from shared.records import CHECKPOINTS_KEPT
 from shared.storage import ObjectMissing, Storage, StorageCorrupt, job_prefix, manifest_key
 
@@ -54,7 +62,7 @@ class RemainsReader:
             end = self._archive.end(job_id)
         except StorageCorrupt:
             end = None
-        if end is not None:
+        if end is not None and end.status.is_terminal:
             return Remains(request, end, [])
         keys = list(self._storage.keys(job_prefix(job_id)))
         end = self._end_from_result(job_id, keys)
@@ -110,6 +118,4 @@ def _matches(
     pattern: re.Pattern[str], job_id: str, keys: list[str]
 ) -> list[tuple[re.Match[str], str]]:
     prefix = job_prefix(job_id)
-    return [
-        (match, key) for key in keys if (match := pattern.fullmatch(key.removeprefix(prefix)))
-    ]
+    return [(match, key) for key in keys if (match := pattern.fullmatch(key.removeprefix(prefix)))]

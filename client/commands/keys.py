@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import click
-from redis.exceptions import RedisError
+import redis
 from rich.table import Column, Table
 
 from client.terminal import EXIT_UNREACHABLE, Failure, json_option, print_json, stdout
@@ -25,7 +25,7 @@ def _speaks_to_redis(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except RedisError as error:
+        except redis.RedisError as error:
             raise Failure(
                 f"Redis does not answer ({error}): set IMPASTO_REDIS_URL as the API has it",
                 EXIT_UNREACHABLE,
@@ -97,4 +97,7 @@ def revoke(key_id: str) -> None:
 
 def _keys() -> ApiKeys:
     settings = Settings()
-    return ApiKeys(connect_impatient(settings.redis_url.get_secret_value()), settings)
+    try:
+        return ApiKeys(connect_impatient(settings.redis_url.get_secret_value()), settings)
+    except ValueError as error:
+        raise Failure(f"IMPASTO_REDIS_URL is no address of a Redis: {error}") from None

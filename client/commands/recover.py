@@ -33,7 +33,7 @@ SAID = {
     Outcome.SUCCEEDED: "succeeded",
     Outcome.FAILED: "failed",
     Outcome.CANCELED: "canceled",
-    Outcome.LEFTOVER: "remains of deleted ones, are removed",
+    Outcome.LEFTOVER: "have no request.json: what a deletion left over",
     Outcome.UNREADABLE: "cannot be read",
 }
 

@@ -16,7 +16,7 @@ local at = now()
 write_job(id, owner, ARGV[4], status, math.floor(at), inputs_of(ARGV[8]), {unpack(ARGV, 12)})
 if status == 'queued' then
   redis.call('HINCRBY', UNFINISHED, owner, 1)
-  enqueue(id, ARGV[3], at)
+  enqueue(id, ARGV[3], at, at)
 else
   local expires_at = ARGV[6] + ARGV[7]
   redis.call('HSET', record_of(id), 'finished_at', ARGV[6], 'expires_at', expires_at)

@@ -3,6 +3,7 @@
 import gc
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from werkzeug.test import TestResponse
 from api.app import create_app
 from api.problems import Problem
 from shared.records import JobRecords
+from shared.storage import request_key
 from tests.api.conftest import CONTENT, STYLE, Change, Traces, form, post
 from tests.shared.pictures import NOT_IMAGES, UNUSABLE, encoded, picture
 from tests.shared.strategies import json_values, patient
@@ -321,9 +323,10 @@ def test_the_name_of_a_file_means_nothing(api: FlaskClient, traces: Traces, name
         )
         arguments = {"data": body, "content_type": "multipart/form-data; boundary=b"}
     before = traces.all()
-    assert api.post("/v1/jobs", **arguments).status_code == 202
-    new = traces.all()[0] - before[0]
-    assert all(key.startswith("inputs/") and ".." not in key for key in new)
+    answer = api.post("/v1/jobs", **arguments)
+    assert answer.status_code == 202
+    new = traces.all()[0] - before[0] - {request_key(answer.get_json()["id"])}
+    assert all(re.fullmatch("inputs/[0-9a-f]{64}", key) for key in new)
 
 
 # -- params and metadata ------------------------------------------------------------------------
@@ -416,7 +419,9 @@ def test_nesting_up_to_the_limit_is_taken(api: FlaskClient) -> None:
 NO_JOB = "0190a000-0000-7000-8000-000000000000"
 ROUTES_OF_A_JOB = [
     ("GET", ""),
+    ("DELETE", ""),
     ("POST", "/cancel"),
+    ("POST", "/retry"),
     ("GET", "/result"),
     ("GET", "/result?proxy=1"),
     ("GET", "/manifest"),
@@ -455,7 +460,8 @@ def test_an_id_that_is_nobody_s(api: FlaskClient, valkey: redis.Redis, job_id: s
     [
         ("PUT", "/v1/jobs", {"GET", "POST"}),
         ("DELETE", "/v1/jobs", {"GET", "POST"}),
-        ("PATCH", f"/v1/jobs/{NO_JOB}", {"GET"}),
+        ("PATCH", f"/v1/jobs/{NO_JOB}", {"GET", "DELETE"}),
+        ("GET", f"/v1/jobs/{NO_JOB}/retry", {"POST"}),
         ("GET", f"/v1/jobs/{NO_JOB}/cancel", {"POST"}),
         ("POST", f"/v1/jobs/{NO_JOB}/result", {"GET"}),
         ("POST", "/v1/presets", {"GET"}),

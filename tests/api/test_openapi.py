@@ -57,7 +57,9 @@ def test_every_route_is_documented_and_every_documented_route_is_there(
         ("/v1/jobs", "post"),
         ("/v1/jobs", "get"),
         ("/v1/jobs/{job_id}", "get"),
+        ("/v1/jobs/{job_id}", "delete"),
         ("/v1/jobs/{job_id}/cancel", "post"),
+        ("/v1/jobs/{job_id}/retry", "post"),
         ("/v1/jobs/{job_id}/result", "get"),
         ("/v1/jobs/{job_id}/manifest", "get"),
         ("/v1/jobs/{job_id}/preview", "get"),
@@ -113,7 +115,10 @@ def test_the_upload_is_described_as_it_is_read(document: dict[str, Any]) -> None
     content = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
     assert list(content) == ["multipart/form-data"]
     schema = content["multipart/form-data"]["schema"]
-    images, others = {"content", "style", "mask", "init"}, {"params", "metadata", "priority"}
+    images, others = (
+        {"content", "style", "mask", "init"},
+        {"params", "metadata", "priority", "webhook"},
+    )
     assert set(schema["properties"]) == images | others
     assert "required" not in schema  # the parameters decide
     assert all(schema["properties"][name]["description"] for name in images)
@@ -121,6 +126,16 @@ def test_the_upload_is_described_as_it_is_read(document: dict[str, Any]) -> None
     assert set(parameters["properties"]) == set(Parameters.model_fields)
     priority = resolve(document, schema["properties"]["priority"]["$ref"])
     assert priority["enum"] == list(Priority)
+
+
+def test_requests_that_make_a_job_say_how_they_are_sent_again(document: dict[str, Any]) -> None:
+    for path in ("/v1/jobs", "/v1/jobs/{job_id}/retry"):
+        operation = document["paths"][path]["post"]
+        (key,) = [one for one in operation["parameters"] if one["in"] == "header"]
+        assert key["name"] == "Idempotency-Key"
+        assert key["description"]
+        assert not key.get("required")
+        assert {"400", "409", "422"} <= set(operation["responses"])
 
 
 def test_errors_are_described_as_problem_details(document: dict[str, Any]) -> None:
@@ -191,7 +206,14 @@ def answers(api: FlaskClient) -> Iterator[tuple[str, str, TestResponse]]:
     yield "/v1/jobs", "get", api.get("/v1/jobs?limit=0")
     yield "/v1/jobs/{job_id}", "get", api.get(job.urls.self)
     yield "/v1/jobs/{job_id}", "get", api.get("/v1/jobs/unknown")
+    yield "/v1/jobs/{job_id}", "delete", api.delete(job.urls.self)
+    yield "/v1/jobs/{job_id}/retry", "post", api.post(job.urls.retry)
     yield "/v1/jobs/{job_id}/cancel", "post", api.post(job.urls.cancel)
+    again = api.post(job.urls.retry)
+    yield "/v1/jobs/{job_id}/retry", "post", again
+    yield "/v1/jobs/{job_id}/cancel", "post", api.post(f"{again.headers['Location']}/cancel")
+    yield "/v1/jobs/{job_id}", "delete", api.delete(again.headers["Location"])
+    yield "/v1/jobs/{job_id}", "get", api.get(again.headers["Location"])
     yield "/v1/jobs/{job_id}/result", "get", api.get(job.urls.result)
     yield "/v1/jobs/{job_id}/manifest", "get", api.get(job.urls.manifest)
     yield "/v1/jobs/{job_id}/preview", "get", api.get(job.urls.preview)
@@ -206,6 +228,9 @@ def test_answers_are_as_they_are_described(api: FlaskClient, document: dict[str,
         responses = document["paths"][path][method]["responses"]
         status = str(answer.status_code)
         assert status in responses, f"{method} {path} answered {status}"
+        if status == "204":
+            assert (answer.data, "content" in responses[status]) == (b"", False)
+            continue
         content = responses[status]["content"]
         assert answer.mimetype in content, f"{method} {path}: {answer.mimetype}"
         check(content[answer.mimetype]["schema"], answer.get_json(), document, path)

@@ -2,7 +2,9 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import redis
@@ -10,9 +12,11 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from api.problems import Problem
-from shared.jobs import JobStatus
+from shared.jobs import Job, JobStatus, StoredOutput
 from shared.records import JobRecords
+from shared.settings import Settings
 from tests.api.conftest import Change, Traces, post
+from tests.faults.proxy import Moment, Proxy
 
 CLOSED = "127.0.0.1:9"
 NO_JOB = "/v1/jobs/0190a000-0000-7000-8000-000000000000"
@@ -47,8 +51,11 @@ def unavailable(api: FlaskClient, method: str, path: str, seconds: float = QUICK
         ("POST", "/v1/jobs"),
         ("GET", "/v1/jobs"),
         ("GET", NO_JOB),
+        ("DELETE", NO_JOB),
         ("POST", f"{NO_JOB}/cancel"),
+        ("POST", f"{NO_JOB}/retry"),
         ("GET", f"{NO_JOB}/result"),
+        ("GET", f"{NO_JOB}/manifest"),
         ("GET", f"{NO_JOB}/preview"),
         ("GET", "/v1/workers"),
     ],
@@ -70,6 +77,105 @@ def test_without_redis_no_input_is_stored(change: Change, traces: Traces) -> Non
 def test_a_redis_that_does_not_answer_is_given_up(change: Change, silent: str) -> None:
     api = create_app(change(redis_url=f"redis://{silent}/0")).test_client()
     unavailable(api, "POST", "/v1/jobs", BUSY_MACHINE)
+
+
+BREAKS: dict[str, Callable[[Proxy], None]] = {
+    "refused": Proxy.refuse,
+    "swallowed": Proxy.black_hole,
+    "held": Proxy.hold,
+    "slow": lambda line: line.slow(delay_seconds=4),
+}
+
+
+@pytest.mark.parametrize("break_", BREAKS.values(), ids=BREAKS)
+def test_a_redis_that_goes_away_is_told_in_time_and_its_return_needs_nobody(
+    through: Callable[..., Settings], redis_line: Proxy, break_: Callable[[Proxy], None]
+) -> None:
+    application = create_app(through())
+    api = application.test_client()
+    job = Job.model_validate_json(post(api).data)
+    break_(redis_line)
+    all_unavailable(
+        application,
+        ("POST", "/v1/jobs"),
+        ("GET", "/v1/jobs"),
+        ("GET", job.urls.self),
+        ("DELETE", job.urls.self),
+        ("POST", job.urls.cancel),
+        ("POST", job.urls.retry),
+        ("GET", job.urls.result),
+    )
+    unready(api)
+    redis_line.pass_on()
+    assert api.get(job.urls.self).get_json()["status"] in ("queued", "canceled")
+    assert post(api).status_code == 202
+
+
+@pytest.mark.parametrize("break_", BREAKS.values(), ids=BREAKS)
+def test_an_s3_that_goes_away_is_told_in_time_and_its_return_needs_nobody(
+    through: Callable[..., Settings],
+    storage_line: Proxy,
+    paint: Callable[[str], StoredOutput],
+    break_: Callable[[Proxy], None],
+) -> None:
+    application = create_app(through())
+    api = application.test_client()
+    job = Job.model_validate_json(post(api).data)
+    paint(job.id)
+    break_(storage_line)
+    all_unavailable(
+        application,
+        ("POST", "/v1/jobs"),
+        ("POST", job.urls.retry),
+        ("GET", f"{job.urls.result}?proxy=1"),
+        ("GET", job.urls.manifest),
+        ("GET", job.urls.preview),
+    )
+    unready(api)
+    started = time.monotonic()
+    assert api.get(job.urls.self).get_json()["status"] == "succeeded"
+    assert api.get("/v1/jobs").status_code == 200
+    assert time.monotonic() - started < 1
+    storage_line.pass_on()
+    assert api.get(job.urls.manifest).status_code == 200
+    assert post(api).status_code == 202
+
+
+def all_unavailable(application: Any, *routes: tuple[str, str]) -> None:
+    """At the same time, as they would come."""
+    with ThreadPoolExecutor(len(routes)) as visitors:
+        asked = [
+            visitors.submit(unavailable, application.test_client(), *route, BUSY_MACHINE)
+            for route in routes
+        ]
+    for answer in asked:
+        answer.result()
+
+
+def unready(api: FlaskClient) -> None:
+    started = time.monotonic()
+    answer = api.get("/readyz")
+    assert time.monotonic() - started < BUSY_MACHINE
+    assert answer.status_code == 503
+    assert answer.get_json()["status"] == "unavailable"
+
+
+def test_readiness_is_told_in_time_when_nothing_answers(change: Change, silent: str) -> None:
+    nothing = change(redis_url=f"redis://{silent}/0", s3_endpoint_url=f"http://{silent}")
+    unready(create_app(nothing).test_client())
+
+
+def test_an_s3_that_takes_the_images_and_not_the_request_accepts_nothing(
+    through: Callable[..., Settings], storage_line: Proxy, valkey: redis.Redis, traces: Traces
+) -> None:
+    api = create_app(through()).test_client()
+    before = traces.jobs()
+    storage_line.when(b'"idempotency":', moment=Moment.REQUEST_LOST, do=storage_line.refuse)
+    unavailable(api, "POST", "/v1/jobs")
+    assert valkey.keys("impasto:job*") == []
+    storage_line.pass_on()
+    assert traces.jobs() == before
+    assert post(api).status_code == 202
 
 
 @pytest.mark.parametrize(

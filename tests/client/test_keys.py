@@ -113,6 +113,12 @@ def test_a_redis_that_is_away_is_named_in_a_sentence(
     assert "hidden" not in done.stderr
 
 
+def test_an_address_that_is_none_is_named_in_a_sentence(impasto_keys: Run) -> None:
+    done = impasto_keys("list", IMPASTO_REDIS_URL="localhost")
+    assert (done.exit_code, done.stdout) == (FAILED, "")
+    assert "IMPASTO_REDIS_URL is no address of a Redis" in done.stderr
+
+
 def test_a_client_alone_says_what_the_command_needs() -> None:
     code = (
         "import sys; sys.modules['redis'] = None\n"  # as where it is not installed

@@ -6,6 +6,7 @@ from these. Times are multiples of 1/4 s, so that sums are the same in Lua and i
 
 import math
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,6 +146,15 @@ class Model:
         self.previews: dict[str, float] = {}
         self.garbage: dict[str, float] = {}
         self.counters: Counter[str] = Counter()
+
+    def save(self) -> dict[str, Any]:
+        """A copy of everything but the time."""
+        fixed = ("settings", "overdue", "now")
+        return deepcopy({name: of for name, of in vars(self).items() if name not in fixed})
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Go back to the copy."""
+        vars(self).update(deepcopy(saved))
 
     def advance(self, seconds: float) -> None:
         """Let time pass, and with it what is only kept for a while."""
@@ -323,11 +333,15 @@ class Model:
         self._note(job, "claimed", job.fence, worker)
         return Lease(job_id, job.fence, job.attempt, name)
 
+    def is_held(self, lease: Lease) -> bool:
+        """Whether this lease is the one that counts."""
+        job = self.jobs.get(lease.job_id)
+        return bool(job and job.status == JobStatus.RUNNING and self._is_last(job, lease))
+
     def _held(self, lease: Lease) -> ModelJob | None:
         """The job, if this lease is the one that counts."""
-        job = self.jobs.get(lease.job_id)
-        if job and job.status == JobStatus.RUNNING and self._is_last(job, lease):
-            return job
+        if self.is_held(lease):
+            return self.jobs[lease.job_id]
         self.counters["stale_writes"] += 1
         return None
 
@@ -418,12 +432,13 @@ class Model:
 
     # -- webhooks -------------------------------------------------------------------------------
 
-    def take_rows(self, limit: int) -> list[str]:
+    def take_rows(self, limit: int) -> list[tuple[str, int]]:
+        """With the number of the attempt that is to come."""
         rows = {job_id: job.webhook_due for job_id, job in self.jobs.items() if job.webhook_due}
         taken = self._first_due(rows, limit)
         for job_id in taken:
             self.jobs[job_id].webhook_due = self.now + SENDING_SECONDS
-        return taken
+        return [(job_id, (self.jobs[job_id].webhook_attempts or 0) + 1) for job_id in taken]
 
     def webhook_sent(
         self, job_id: str, attempt: int, error: str | None, again: float | None

@@ -6,10 +6,10 @@ call may be sent twice, as a client does whose answer was lost. After every step
 is as the model says.
 """
 
+import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,28 +26,28 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from shared import scripts
+from shared import names, scripts
 from shared.errors import InFlight, KeyReused
-from shared.garbage import REMOVING_SECONDS, Garbage
+from shared.garbage import POSTING_SECONDS, REMOVING_SECONDS, Garbage, Removal
 from shared.idempotency import IdempotencyKeys, Ticket
 from shared.jobs import (
+    TERMINAL,
     Checkpoint,
     ErrorCode,
+    Idempotency,
     Inputs,
     JobEnd,
     JobError,
-    JobRequest,
     JobStatus,
     Priority,
     StoredOutput,
     StoredRequest,
 )
-from shared.names import record as record_key
 from shared.outbox import Outbox
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
 from tests.shared.conftest import job_request
-from tests.shared.records_model import MAX_HISTORY_BYTES, START, Database, Model
+from tests.shared.records_model import MAX_HISTORY_BYTES, Database, Model
 
 CLOCK_KEY = "test:now"
 CLOCK = f"local function now() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end"
@@ -70,8 +70,22 @@ LIMITS = {
     "unused_input_seconds": 200,
 }
 ERROR = JobError(code=ErrorCode.DIVERGED, message="the loss is not a number")
-# Another call is another request by its nature, or tells of what is there and takes it.
-ANOTHER_CALL_ANOTHER_ANSWER = frozenset({"take_due", "take_rows", "take_unused", "expire"})
+SHORT_HISTORY = ("MAX_HISTORY_BYTES = 4000", f"MAX_HISTORY_BYTES = {MAX_HISTORY_BYTES}")
+DIGESTS = ("p1", "p2", "p3")
+INPUTS = st.builds(
+    Inputs,
+    content=st.none() | st.sampled_from(DIGESTS),
+    styles=st.lists(st.sampled_from(DIGESTS), max_size=2),
+    masks=st.lists(st.sampled_from(DIGESTS), max_size=1),
+    init=st.none() | st.sampled_from(DIGESTS),
+)
+REQUESTS = st.fixed_dictionaries(
+    {
+        "priority": st.sampled_from(Priority),
+        "webhook": st.sampled_from([None, "https://example.org/told"]),
+        "metadata": st.sampled_from([{}, {"note": "h\u00e9llo % {}"}]),
+    }
+)
 
 SNAPSHOT = """#!lua flags=no-writes
 local found = {}
@@ -89,10 +103,20 @@ end
 return found
 """
 
+# Every key from one database into another, which loses what it had; with the times when they end.
+COPY = """#!lua
+redis.call('SELECT', ARGV[2])
+redis.call('FLUSHDB')
+redis.call('SELECT', ARGV[1])
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  redis.call('COPY', key, key, 'DB', ARGV[2])
+end
+"""
+
 JSON_FIELDS = frozenset({"params", "metadata", "inputs", "output", "error", "checkpoints"})
 TEXT_FIELDS = frozenset(
     {"owner", "status", "priority", "webhook", "retried_from", "worker", "claim", "history"}
-    | {"webhook_error", "request", "ticket", "job"}
+    | {"webhook_error", "resumed", "request", "ticket", "job"}
 )
 
 
@@ -100,14 +124,10 @@ class LossyRedis(redis.Redis):
     """A client whose answers may be lost: it sends the same call once more, as any client does."""
 
     loses_answers = False
-    answers: tuple[Any, Any] | None = None
 
     def evalsha(self, *arguments: Any, **options: Any) -> Any:
         answer = super().evalsha(*arguments, **options)
-        if self.loses_answers:
-            first, answer = answer, super().evalsha(*arguments, **options)
-            self.answers = (first, answer)
-        return answer
+        return super().evalsha(*arguments, **options) if self.loses_answers else answer
 
 
 class Service:
@@ -121,13 +141,21 @@ class Service:
         self.outbox = Outbox(client, self.records)
         self.garbage = Garbage(client, settings)
         self._snapshot = client.register_script(SNAPSHOT)
+        self._copy = client.register_script(COPY)
 
     def clear(self, now: float) -> None:
+        """Lose everything but the time."""
         self.redis.flushall()
-        self.set_time(now)
-
-    def set_time(self, now: float) -> None:
+        self.redis.script_flush()
         self.redis.set(CLOCK_KEY, now)
+
+    def save(self) -> None:
+        """Keep a copy of the database."""
+        self._copy(args=[0, 1])
+
+    def load(self) -> None:
+        """Go back to the copy."""
+        self._copy(args=[1, 0])
 
     def database(self) -> tuple[Database, dict[str, float]]:
         """Every key with its value, and for how long Redis keeps those that it forgets itself."""
@@ -152,12 +180,38 @@ def _value(name: str, text: str) -> Any:
     return text if name in TEXT_FIELDS else float(text)
 
 
-def without_zeros(database: Database) -> Database:
-    """Without what was counted down to nothing, or was counted no times."""
-    for key in ("impasto:statuses", "impasto:unfinished", "impasto:counters"):
-        left = {name: count for name, count in database.get(key, {}).items() if count}
-        database = {**database, key: left}
-    return {key: value for key, value in database.items() if value != {}}
+def assert_same(found: Database, expected: Database, besides: tuple[str, ...] = ()) -> None:
+    """Name the keys that differ, and how. What was counted down to zero counts as nothing."""
+    differences = {}
+    for key in sorted((found.keys() | expected.keys()) - {*besides}):
+        both = [_without_zeros(key, database.get(key)) for database in (found, expected)]
+        if both[0] != both[1]:
+            differences[key] = both
+    assert differences == {}, "key: [as it is, as it should be]"
+
+
+def _without_zeros(key: str, value: Any) -> Any:
+    if key in (names.COUNTERS, names.STATUSES, names.UNFINISHED):
+        value = {name: count for name, count in (value or {}).items() if count}
+    return value or None
+
+
+def inputs_of(inputs: Inputs) -> set[str]:
+    """The hashes of all."""
+    return {*inputs.styles, *inputs.masks, *filter(None, (inputs.content, inputs.init))}
+
+
+def output_of(lease: Lease) -> StoredOutput:
+    """Of each lease another."""
+    return StoredOutput(
+        content_type="image/png",
+        width_px=64,
+        height_px=48,
+        size_bytes=123,
+        sha256="a" * 64,
+        result_key=f"jobs/{lease.job_id}/{lease.token}/result.png",
+        manifest_key=f"jobs/{lease.job_id}/{lease.token}/manifest.json",
+    )
 
 
 class Impasto(RuleBasedStateMachine):
@@ -169,8 +223,10 @@ class Impasto(RuleBasedStateMachine):
         self.records, self.garbage = service.records, service.garbage
         self.model = Model(service.settings, service.records.overdue)
         service.clear(self.model.now)
-        self.requests: dict[str, StoredRequest] = {}  # what was ever accepted, as it lies in S3
-        self.names = 0
+        self.posted = 0
+        self.ids: list[str] = []  # of all jobs that were ever accepted
+        self.requests: dict[str, StoredRequest] = {}  # as they lie in S3
+        self.ends: dict[str, JobEnd | None] = {}
         self.uploads: list[tuple[Inputs, float]] = []
         self.tickets: list[Ticket] = []
         self.leases: list[Lease] = []
@@ -178,35 +234,576 @@ class Impasto(RuleBasedStateMachine):
         self.removals: list[tuple[Removal, float]] = []
         self.bucket: set[str] = set()  # inputs that lie in S3
         self.saved: Any = None
-        self.lent_seconds = 0  # so that Redis's own clock ends nothing: the model's does
         self.tokens: set[str] = set()
-        self.fences: dict[str, int] = {}
-        self.ends: dict[str, Any] = {}
+        self.fences: dict[str, float] = {}
+        self.final: dict[str, Any] = {}
+        self.database: Database = {}
 
     # -- calls ----------------------------------------------------------------------------------
 
     def call(
-        self, lost: bool, predict: Callable[[], Any], call: Callable[[], Any], steady: bool = True
+        self,
+        lost: bool,
+        call: Callable[[], Any],
+        predict: Callable[[Any], Any],
+        *,
+        same_answer: bool = True,
+        no_effect: bool = True,
     ) -> Any:
-        """Make a call, twice if its first answer is lost. It answers what the model predicts."""
+        """Make a call, twice if its first answer is lost. It answers what the model predicts.
+
+        `predict` gets the answer, for names that are drawn on the way. What is called twice answers
+        the same and has no further effect but to be counted, unless the rule says otherwise.
+        """
         client = self.service.redis
-        expected = predict()
-        if lost:
-            once = without_zeros(self.model.database())
-            expected = predict()
-            again = without_zeros(self.model.database())
-            if steady:  # it is the model that is judged here: the next lines judge the scripts
-                once.pop("impasto:counters", None)
-                again.pop("impasto:counters", None)
-                assert again == once
         client.loses_answers = lost
         try:
             answer = call()
         finally:
             client.loses_answers = False
+        expected = predict(answer)
+        if lost:
+            first, before = expected, self.model.database()
+            expected = predict(answer)
+            if same_answer:
+                assert expected == first
+            if no_effect:  # on the model: that Redis is as the model says comes after every step
+                assert_same(self.model.database(), before, besides=(names.COUNTERS,))
         assert answer == expected
         return answer
 
-    def name(self, prefix: str) -> str:
-        self.names += 1
-        return f"{prefix}{self.names}"
+    def new_id(self) -> str:
+        """Ids are sorted by age, but not quite where two hosts make them."""
+        self.posted += 1
+        return f"{self.posted // 3}-{-self.posted % 3}"
+
+    def some_job(self, data: st.DataObject) -> str:
+        known = st.sampled_from([*self.model.jobs, "nobody's"])
+        ever = st.sampled_from([*reversed(self.ids), "nobody's"])
+        return str(data.draw(known | known | ever))
+
+    def some_lease(self, data: st.DataObject) -> Lease:
+        """Half of the time one that counts, if there is one."""
+        held = [lease for lease in self.leases if self.model.is_held(lease)]
+        newest_first = self.leases[::-1]
+        lease: Lease = data.draw(
+            st.sampled_from(held or newest_first) | st.sampled_from(newest_first)
+        )
+        return lease
+
+    # -- time, and what is lost -----------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from(SECONDS))
+    def time_passes(self, seconds: float) -> None:
+        self.pass_time(seconds)
+
+    def pass_time(self, seconds: float) -> None:
+        """Redis's own clock ends nothing meanwhile: what would end is removed, the rest kept on."""
+        before = set(self.model.kept_until())
+        self.model.advance(seconds)
+        kept_until = self.model.kept_until()
+        with self.service.redis.pipeline() as pipe:
+            pipe.set(CLOCK_KEY, self.model.now)
+            for key in before - kept_until.keys():
+                pipe.delete(key)
+            for key, until in kept_until.items():
+                pipe.pexpire(key, int((until - self.model.now + DAY) * 1000))
+            pipe.execute()
+
+    @rule()
+    def redis_writes_its_file(self) -> None:
+        self.service.save()
+        self.saved = self.model.save(), set(self.bucket)
+
+    @precondition(lambda self: self.saved)
+    @rule()
+    def redis_comes_back_from_its_file(self) -> None:
+        """What happened since then is lost; whoever was told of it does not know."""
+        self.service.load()
+        model, bucket = self.saved
+        self.model.load(model)
+        self.bucket |= bucket  # nothing was removed from S3 in the second that is lost at most
+        self.forget_what_was_begun()
+        self.pass_time(0)
+
+    @rule(restored=st.sets(st.integers(0, 5)))
+    def redis_is_wiped(self, restored: set[int]) -> None:
+        """Everything is lost but the manifests in S3, from which some are restored at once."""
+        self.service.clear(self.model.now)
+        self.model.clear()
+        self.forget_what_was_begun()
+        self.pass_time(60)
+        for index, job_id in enumerate(reversed(self.requests)):
+            if index in restored:
+                self.restore(False, job_id, self.ends.get(job_id))
+
+    def forget_what_was_begun(self) -> None:
+        """Nobody is within a request or a removal when the outage is over: these take seconds."""
+        self.uploads.clear()
+        self.removals.clear()
+        self.fences.clear()
+        self.final.clear()
+
+    @precondition(lambda self: self.requests)
+    @rule(data=st.data(), knows_its_end=st.booleans(), lost=st.booleans())
+    def recover(self, data: st.DataObject, knows_its_end: bool, lost: bool) -> None:
+        job_id = data.draw(st.sampled_from([*reversed(self.requests)]))
+        self.restore(lost, job_id, self.ends.get(job_id) if knows_its_end else None)
+
+    def restore(self, lost: bool, job_id: str, end: JobEnd | None) -> None:
+        request = self.requests[job_id]
+        inputs = inputs_of(request.inputs)
+        if inputs <= self.bucket and not inputs & self.model.deleting.keys():
+            self.call(
+                lost,
+                lambda: self.records.restore(request, end),
+                lambda _: self.model.restore(request, end),
+                same_answer=False,  # that it is there
+            )
+
+    # -- clients --------------------------------------------------------------------------------
+
+    @rule(inputs=INPUTS, lost=st.booleans())
+    def upload(self, inputs: Inputs, lost: bool) -> None:
+        digests = sorted(inputs_of(inputs))
+        touched = self.call(
+            lost,
+            lambda: self.garbage.touch_inputs(digests),
+            lambda _: self.model.touch_inputs(digests),
+        )
+        if touched:
+            self.bucket |= set(digests)  # stored, where they were not there
+            self.uploads.append((inputs, self.model.now))
+
+    @precondition(lambda self: self.may_post())
+    @rule(
+        data=st.data(),
+        owner=st.sampled_from(OWNERS),
+        fields=REQUESTS,
+        limit=st.none() | st.integers(0, 2),
+        lost=st.booleans(),
+    )
+    def post(
+        self,
+        data: st.DataObject,
+        owner: str,
+        fields: dict[str, Any],
+        limit: int | None,
+        lost: bool,
+    ) -> None:
+        self.create(data, None, {"owner": owner} | fields, limit, lost)
+
+    @precondition(lambda self: self.may_post() and self.tickets)
+    @rule(data=st.data(), fields=REQUESTS, lost=st.booleans())
+    def post_with_ticket(self, data: st.DataObject, fields: dict[str, Any], lost: bool) -> None:
+        ticket = data.draw(st.sampled_from(self.tickets[::-1]))
+        self.create(data, ticket, {"owner": ticket.owner} | fields, None, lost)
+
+    def may_post(self) -> bool:
+        """The inputs of a request were touched not long before."""
+        since = self.model.now - POSTING_SECONDS
+        self.uploads = [(inputs, at) for inputs, at in self.uploads if at > since]
+        return bool(self.uploads) and len(self.model.jobs) < MOST_JOBS
+
+    def create(
+        self,
+        data: st.DataObject,
+        ticket: Ticket | None,
+        fields: dict[str, Any],
+        limit: int | None,
+        lost: bool,
+    ) -> None:
+        inputs, _ = data.draw(st.sampled_from(self.uploads[::-1]))
+        retried = data.draw(st.none() | st.sampled_from(self.ids)) if self.ids else None
+        request = job_request(id=self.new_id(), inputs=inputs, retried_from=retried, **fields)
+        refusal = self.call(
+            lost,
+            lambda: self.records.create(request, ticket, max_unfinished_jobs=limit),
+            lambda _: self.model.create(request, ticket, limit),
+        )
+        if refusal is None:
+            self.ids.append(request.id)
+            self.requests[request.id] = StoredRequest(
+                **dict(request),
+                created_at=datetime.fromtimestamp(self.model.now, UTC),
+                idempotency=ticket and ticket.idempotency,
+            )
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        key=st.sampled_from(["k1", "k2"]),
+        request=st.sampled_from(["r1", "r1", "r2"]),
+        lost=st.booleans(),
+    )
+    def begin(self, owner: str, key: str, request: str, lost: bool) -> None:
+        def begin() -> Ticket | str:
+            try:
+                return self.service.keys.begin(owner, key, request)
+            except KeyReused:
+                return "mismatch"
+            except InFlight:
+                return "in_flight"
+
+        def predict(answer: Ticket | str) -> Ticket | str:
+            number = answer.number if isinstance(answer, Ticket) else "a new one"
+            known = Idempotency(
+                key_sha256=hashlib.sha256(key.encode()).hexdigest(), request_sha256=request
+            )
+            outcome = self.model.begin(owner, known.key_sha256, request, number)
+            return Ticket(owner, known, number) if outcome == "begun" else outcome
+
+        answer = self.call(lost, begin, predict)
+        if isinstance(answer, Ticket):
+            self.tickets.append(answer)
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), lost=st.booleans())
+    def abandon(self, data: st.DataObject, lost: bool) -> None:
+        ticket = data.draw(st.sampled_from(self.tickets[::-1]))
+        self.call(
+            lost,
+            lambda: self.service.keys.abandon(ticket),
+            lambda _: self.model.abandon(ticket),
+        )
+
+    @rule(data=st.data(), lost=st.booleans())
+    def cancel(self, data: st.DataObject, lost: bool) -> None:
+        job_id = self.some_job(data)
+        self.call(lost, lambda: self.records.cancel(job_id), lambda _: self.model.cancel(job_id))
+
+    @rule(data=st.data(), lost=st.booleans())
+    def delete(self, data: st.DataObject, lost: bool) -> None:
+        job_id = self.some_job(data)
+        self.call(
+            lost,
+            lambda: self.records.delete(job_id),
+            lambda _: self.model.delete(job_id),
+            same_answer=False,  # there is no such job any more
+        )
+
+    @rule(data=st.data())
+    def look_at_a_job(self, data: st.DataObject) -> None:
+        job_id = self.some_job(data)
+        self.records.want_preview(job_id)
+        self.model.want_preview(job_id)
+        found, job = self.records.get(job_id), self.model.jobs.get(job_id)
+        gone, _ = self.model.gone.get(job_id, (None, None))
+        assert self.records.owner_of_gone(job_id) == gone
+        wishes = self.records.wishes(job_id)
+        assert wishes.preview
+        assert wishes.cancel == bool(job and job.cancel_requested_at)
+        assert (found is None) == (job is None)
+        if found and job:
+            record, position = found
+            assert (record.owner, record.status) == (job.request.owner, job.status)
+            assert record.end == job.end
+            assert record.checkpoints == job.checkpoints
+            assert len(record.history) == len(job.history)
+            queue = self.model.queue()
+            assert position == (queue.index(job_id) if job_id in queue else None)
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        statuses=st.sets(st.sampled_from(JobStatus), min_size=1),
+        limit=st.integers(1, 3),
+    )
+    def list_jobs(self, owner: str, statuses: set[JobStatus], limit: int) -> None:
+        wanted, before = frozenset(statuses), None
+        while True:
+            page = [record.id for record, _ in self.records.page(owner, wanted, limit, before)]
+            assert page == self.model.page(owner, wanted, limit, before)
+            if not page:
+                break
+            before = page[-1]
+        assert self.records.queue_is_full() == self.model.queue_is_full()
+
+    # -- workers --------------------------------------------------------------------------------
+
+    @rule(data=st.data(), worker=st.sampled_from(WORKERS), lost=st.booleans())
+    def claim(self, data: st.DataObject, worker: str, lost: bool) -> None:
+        job_id = self.some_job(data)
+        lease = self.call(
+            lost,
+            lambda: self.records.claim(job_id, worker),
+            lambda answer: self.model.claim(
+                job_id, worker, answer.claim if isinstance(answer, Lease) else "refused"
+            ),
+            same_answer=False,  # a job that this has ended is finished
+        )
+        if isinstance(lease, Lease):
+            assert lease.token not in self.tokens
+            self.tokens.add(lease.token)
+            self.leases.append(lease)
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), lost=st.booleans())
+    def renew(self, data: st.DataObject, lost: bool) -> None:
+        lease = self.some_lease(data)
+        self.call(lost, lambda: self.records.renew(lease), lambda _: self.model.renew(lease))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), step=st.integers(1, 4), lost=st.booleans())
+    def checkpoint(self, data: st.DataObject, step: int, lost: bool) -> None:
+        lease = self.some_lease(data)
+        key = f"jobs/{lease.job_id}/checkpoints/{lease.token}-{step}.pt"
+        made = Checkpoint(key=key, sha256="5" * 64, size_bytes=10**9 + step, step=step)
+        self.call(
+            lost,
+            lambda: self.records.checkpoint(lease, made),
+            lambda _: self.model.checkpoint(lease, made),
+            same_answer=False,  # nothing is dropped any more
+        )
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), lost=st.booleans())
+    def resumed(self, data: st.DataObject, lost: bool) -> None:
+        lease = self.some_lease(data)
+        self.call(
+            lost, lambda: self.records.resumed(lease, 5), lambda _: self.model.resumed(lease, 5)
+        )
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), status=st.sampled_from(sorted(TERMINAL)), lost=st.booleans())
+    def finish(self, data: st.DataObject, status: JobStatus, lost: bool) -> None:
+        lease = self.some_lease(data)
+        output = output_of(lease)
+        calls: dict[JobStatus, tuple[Callable[[], bool], StoredOutput | JobError | None]] = {
+            JobStatus.SUCCEEDED: (lambda: self.records.succeed(lease, output), output),
+            JobStatus.FAILED: (lambda: self.records.fail(lease, ERROR), ERROR),
+            JobStatus.CANCELED: (lambda: self.records.stop(lease), None),
+        }
+        call, end = calls[status]
+        self.call(lost, call, lambda _: self.model.finish(lease, end))
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), lost=st.booleans())
+    def release(self, data: st.DataObject, lost: bool) -> None:
+        lease = self.some_lease(data)
+        self.call(lost, lambda: self.records.release(lease), lambda _: self.model.release(lease))
+
+    @rule(limit=st.integers(1, 4), lost=st.booleans())
+    def reconcile(self, limit: int, lost: bool) -> None:
+        self.call(
+            lost,
+            lambda: self.records.take_due(limit),
+            lambda _: self.model.take_due(limit),
+            same_answer=False,
+            no_effect=False,  # the next are taken
+        )
+
+    # -- webhooks -------------------------------------------------------------------------------
+
+    @rule(limit=st.integers(1, 3), lost=st.booleans())
+    def take_webhooks(self, limit: int, lost: bool) -> None:
+        taken = self.call(
+            lost,
+            lambda: [(job.id, job.webhook_attempts + 1) for job in self.service.outbox.take(limit)],
+            lambda _: self.model.take_rows(limit),
+            same_answer=False,
+            no_effect=False,
+        )
+        self.sendings += taken
+
+    @precondition(lambda self: self.sendings)
+    @rule(
+        data=st.data(), again=st.sampled_from(["delivered", None, 5.0, 300.0]), lost=st.booleans()
+    )
+    def sent_webhook(self, data: st.DataObject, again: Any, lost: bool) -> None:
+        job_id, attempt = data.draw(st.sampled_from(self.sendings[::-1]))
+        outbox, model = self.service.outbox, self.model
+        if again == "delivered":
+            self.call(
+                lost,
+                lambda: outbox.delivered(job_id, attempt),
+                lambda _: model.webhook_sent(job_id, attempt, None, None),
+            )
+        else:
+            self.call(
+                lost,
+                lambda: outbox.failed(job_id, attempt, "no answer", again),
+                lambda _: model.webhook_sent(job_id, attempt, "no answer", again),
+            )
+
+    # -- sweepers -------------------------------------------------------------------------------
+
+    @rule(limit=st.integers(1, 3), lost=st.booleans())
+    def expire(self, limit: int, lost: bool) -> None:
+        self.call(
+            lost,
+            lambda: self.garbage.expire_jobs(limit),
+            lambda _: self.model.expire_jobs(limit),
+            same_answer=False,
+            no_effect=False,
+        )
+
+    @rule(lost=st.booleans())
+    def take_unused_input(self, lost: bool) -> None:
+        def predict(answer: Removal | None) -> Removal | None:
+            number = answer.number if answer else "a new one"
+            digest = self.model.take_unused_input(number)
+            return Removal(digest, number) if digest else None
+
+        removal = self.call(
+            lost, self.garbage.take_unused_input, predict, same_answer=False, no_effect=False
+        )
+        if removal:
+            assert not self.model.uses()[removal.digest]
+            self.removals.append((removal, self.model.now))
+
+    @precondition(lambda self: self.removals)
+    @rule(data=st.data(), in_time=st.booleans(), says_so=st.booleans(), lost=st.booleans())
+    def remove_input(self, data: st.DataObject, in_time: bool, says_so: bool, lost: bool) -> None:
+        """Sweepers watch the clock; some are lost before they can say that they removed it."""
+        taken = data.draw(st.sampled_from(self.removals))
+        removal, at = taken
+        self.removals.remove(taken)
+        if self.model.now < at + REMOVING_SECONDS:
+            self.bucket.discard(removal.digest)
+        if says_so:
+            self.call(
+                lost,
+                lambda: self.garbage.removed_input(removal),
+                lambda _: self.model.removed_input(removal),
+                same_answer=False,  # it is not being removed any more
+            )
+
+    @rule(data=st.data(), lost=st.booleans())
+    def find_inputs(self, data: st.DataObject, lost: bool) -> None:
+        found = sorted(data.draw(st.sets(st.sampled_from(DIGESTS))) & self.bucket)
+        self.call(
+            lost,
+            lambda: self.garbage.found_inputs(found),
+            lambda _: self.model.found_inputs(found),
+        )
+
+    @rule(is_empty=st.booleans(), lost=st.booleans())
+    def sweep_prefix(self, is_empty: bool, lost: bool) -> None:
+        prefix = self.call(
+            lost,
+            self.garbage.take_prefix,
+            lambda _: self.model.take_prefix(),
+            same_answer=False,
+            no_effect=False,
+        )
+        if prefix is None:
+            return
+        _, job_id, what = prefix.split("/", 2)
+        job = self.model.jobs.get(job_id)
+        assert job is None or (what == "checkpoints/" and job.status.is_terminal)
+        if not what:
+            self.requests.pop(job_id, None)
+        if is_empty:
+            self.garbage.found_empty(prefix)
+            self.model.found_empty(prefix)
+
+    @precondition(lambda self: self.ids)
+    @rule(data=st.data(), lost=st.booleans())
+    def find_leftover(self, data: st.DataObject, lost: bool) -> None:
+        job_id = data.draw(st.sampled_from(self.ids))
+        if job_id not in self.requests:
+            self.call(
+                lost,
+                lambda: self.garbage.found_leftover(job_id),
+                lambda _: self.model.found_leftover(job_id),
+            )
+
+    # -- what holds at any time -----------------------------------------------------------------
+
+    @invariant()
+    def the_database_is_as_predicted(self) -> None:
+        database, kept_seconds = self.service.database()
+        assert_same(database, self.model.database())
+        kept_until = self.model.kept_until()
+        assert kept_seconds.keys() == kept_until.keys()
+        for key, until in kept_until.items():
+            early = (until - self.model.now - kept_seconds[key]) % DAY
+            assert early < 30 or early > DAY - 1  # Redis's own clock has gone on for a while
+        self.database = database
+
+    @invariant()
+    def what_is_promised_holds(self) -> None:
+        """Said of the database itself, so that a model that is wrong in the same way is found."""
+        records = {
+            job_id: self.database[names.record(job_id)]
+            for job_id in self.ids
+            if names.record(job_id) in self.database
+        }
+        for job_id, record in records.items():
+            status = JobStatus(record["status"])
+            indexes = {
+                status
+                for owner in OWNERS
+                for status in JobStatus
+                if job_id in self.database.get(names.index(owner, status), {})
+            }
+            assert indexes == {status}
+            assert record["fence"] >= self.fences.get(job_id, 0)
+            self.fences[job_id] = record["fence"]
+            assert record["attempt"] <= LIMITS["max_attempts"]
+            assert ("output" in record) == (status == JobStatus.SUCCEEDED)
+            assert ("error" in record) == (status == JobStatus.FAILED)
+            assert status.is_terminal == (job_id not in self.database.get(names.DUE, {}))
+            assert status.is_terminal == (job_id in self.database.get(names.EXPIRY, {}))
+            assert (status == JobStatus.QUEUED) == (job_id in self.database.get(names.QUEUE, {}))
+            if status.is_terminal:
+                end = (status, record["finished_at"], record.get("output"), record.get("error"))
+                assert self.final.setdefault(job_id, end) == end
+                self.ends[job_id] = self.model.jobs[job_id].end
+                told = record.keys() & {"webhook_delivered_at", "webhook_error"}
+                waits = job_id in self.database.get(names.OUTBOX, {})
+                assert "webhook" not in record or told or waits
+            else:
+                assert job_id not in self.final
+                assert inputs_of(Inputs(**record["inputs"])) <= self.bucket
+        for job_id in self.final.keys() - records.keys():
+            del self.final[job_id]  # forgotten; it may be restored
+
+
+# -- tests --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_service(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Service]]:
+    """Makes a service whose scripts read the test's clock, and are changed as is said."""
+    url = settings.redis_url.get_secret_value()
+    with LossyRedis.from_url(url, decode_responses=True) as client:
+
+        def make(*changes: tuple[str, str]) -> Service:
+            original, met = scripts.source, set()
+
+            def source(name: str) -> str:
+                text = original(name)
+                for old, new in (SHORT_HISTORY, *changes):
+                    if old in text:
+                        met.add(old)
+                        text = text.replace(old, new)
+                return text
+
+            monkeypatch.setattr(scripts, "CLOCK", CLOCK)
+            monkeypatch.setattr(scripts, "source", source)
+            service = Service(client, settings.model_copy(update=LIMITS))
+            assert met == {old for old, _ in (SHORT_HISTORY, *changes)}
+            return service
+
+        yield make
+        client.flushall()
+
+
+def run(service: Service, **options: Any) -> None:
+    run_state_machine_as_test(
+        lambda: Impasto(service),
+        settings=hypothesis.settings(
+            deadline=None,
+            stateful_step_count=60,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+            **options,
+        ),
+    )
+
+
+def test_whatever_happens_redis_is_as_the_model_says(make_service: Callable[..., Service]) -> None:
+    phases = [Phase.generate] if "MODEL_FAST" in os.environ else list(Phase)
+    run(make_service(), max_examples=int(os.environ.get("MODEL_EXAMPLES", "150")), phases=phases)

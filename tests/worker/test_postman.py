@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import redis
 from pydantic import SecretStr
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from standardwebhooks import Webhook
 
 from shared import names
@@ -253,7 +255,7 @@ def test_what_could_not_be_noted_is_sent_again(office: Office, valkey: redis.Red
 
 @pytest.mark.timeout(30)
 def test_no_sender_is_lost_while_redis_is_away(settings: Settings) -> None:
-    with redis.Redis(port=1) as away:
+    with redis.Redis(port=1, retry=Retry(NoBackoff(), 0)) as away:
         outbox = Outbox(away, JobRecords(away, settings))
         secrets = SecretStr(SECRET)
         postman = Postman(outbox, settings.model_copy(update={"webhook_secrets": secrets}))
