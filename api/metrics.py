@@ -187,7 +187,7 @@ def _backlogs(found: Snapshot) -> Iterator[Metric]:
     )
     yield _gauges(
         "impasto_backlog_due_rows",
-        "Rows that are due: of unfinished_jobs, those without a worker that is heard of.",
+        "Rows that are due: of leases, jobs whose worker is not heard of.",
         "backlog",
         {name: row.due for name, row in rows.items()},
     )

@@ -10,7 +10,8 @@ from shared.workers import WORKERS, Worker, registration
 
 # Work that lies in sorted sets by when it is due, for any worker to take.
 BACKLOGS = {
-    "unfinished_jobs": names.DUE,
+    "leases": names.LEASES,
+    "waiting_jobs": names.DUE,
     "webhooks": names.OUTBOX,
     "finished_jobs": names.EXPIRY,
     "garbage": names.GARBAGE,

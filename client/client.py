@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import re
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -13,7 +15,8 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from client.errors import ApiProblem, JobFailed, ServiceUnreachable
+from client.errors import ApiProblem, ClientError, JobFailed, ServiceUnreachable
+from client.persistence import persistently
 from shared.jobs import Job, JobList, JobStatus, Priority
 from shared.workers import Worker, WorkerList
 
@@ -21,6 +24,14 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 POLL_SECONDS = 0.25
 # While jobs are followed, the service may be away this long, s.
 PATIENCE_SECONDS = 60.0
+
+# Nobody took the connection, or there is no such address.
+NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
 
 T = TypeVar("T")
 
@@ -34,12 +45,35 @@ class Impasto:
     """A connection to the service.
 
     Every method raises `ServiceUnreachable` when nothing answers, and `ApiProblem` when the service
-    refuses.
+    refuses. Those that make a job try again for a while before they do, and make no second one.
     """
 
-    def __init__(self, url: str | None = None, *, timeout_seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = 60.0,
+    ) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            url: address of the service; `IMPASTO_URL` or that of `impasto up` when None.
+            api_key: where keys are required; `IMPASTO_API_KEY` when None.
+            timeout_seconds: longest silence of the service.
+
+        Raises:
+            ClientError: the key has characters that no key has.
+        """
         self.url = (url or default_url()).rstrip("/")
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_seconds)
+        key = (api_key or os.environ.get("IMPASTO_API_KEY", "")).strip()
+        if not key.isascii() or not key.isprintable():
+            raise ClientError("the API key has characters that no key has: is it complete?")
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=timeout_seconds,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +94,8 @@ class Impasto:
         init_image: str | Path | None = None,
         metadata: dict[str, Any] | None = None,
         priority: Priority = Priority.NORMAL,
+        webhook: str | None = None,
+        idempotency_key: str | None = None,
         **params: Any,
     ) -> Job:
         """Post a job: paint the picture `content` in the style of `styles`.
@@ -72,6 +108,8 @@ class Impasto:
             metadata: given back with the job; the names of content and styles, by which the page
                 calls the job, are added to it.
             priority: which queue the job waits in.
+            webhook: URL that is told of the end.
+            idempotency_key: two calls with the same one make one job; a random one by default.
             params: fields of `shared.parameters.Parameters`: `preset="neural-style", size=768`.
         """
         paintings = list(styles)
@@ -86,18 +124,24 @@ class Impasto:
             *(("mask", path) for path in masks),
             *(("init", path) for path in (init_image,) if path is not None),
         ]
-        with ExitStack() as files:
-            parts = [
-                (field, (_name(path), files.enter_context(Path(path).open("rb"))))
-                for field, path in pictures
-            ]
-            form = {
-                "params": json.dumps(params),
-                "metadata": json.dumps({**names, **(metadata or {})}),
-                "priority": priority.value,
-            }
-            response = self._request("POST", "/v1/jobs", data=form, files=parts)
-        return _read(Job, response)
+        form = {
+            "params": json.dumps(params),
+            "metadata": json.dumps({**names, **(metadata or {})}),
+            "priority": priority.value,
+        }
+        if webhook is not None:
+            form["webhook"] = webhook
+        headers = _idempotent(idempotency_key)
+
+        def send() -> httpx.Response:
+            with ExitStack() as files:
+                parts = [
+                    (field, (_name(path), files.enter_context(Path(path).open("rb"))))
+                    for field, path in pictures
+                ]
+                return self._request("POST", "/v1/jobs", data=form, files=parts, headers=headers)
+
+        return _read(Job, persistently(send))
 
     def job(self, job_id: str) -> Job:
         """How a job is doing."""
@@ -117,6 +161,16 @@ class Impasto:
     def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job."""
         return _read(Job, self._request("POST", f"{_path(job_id)}/cancel"))
+
+    def retry(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
+        """A new job like a finished one: the same images, parameters, metadata and webhook."""
+        headers = _idempotent(idempotency_key)
+        path = f"{_path(job_id)}/retry"
+        return _read(Job, persistently(lambda: self._request("POST", path, headers=headers)))
+
+    def delete(self, job_id: str) -> None:
+        """Remove a finished job and its files."""
+        self._request("DELETE", _path(job_id))
 
     def result(self, job_id: str) -> bytes:
         """The finished picture, as a file's bytes."""
@@ -174,7 +228,8 @@ class Impasto:
         except (httpx.RequestError, httpx.InvalidURL) as error:
             raise ServiceUnreachable(
                 f"no Impasto answers at {self.url} ({error}): start one with `impasto up`,"
-                " or give its address with --url or IMPASTO_URL"
+                " or give its address with --url or IMPASTO_URL",
+                was_sent=not isinstance(error, NEVER_SENT),
             ) from None
         if not response.is_success:
             raise _problem(response)
@@ -194,6 +249,10 @@ def _path(job_id: str) -> str:
     return f"/v1/jobs/{quote(job_id, safe='')}"
 
 
+def _idempotent(key: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": secrets.token_urlsafe(24) if key is None else key}
+
+
 def _read(kind: type[T], response: httpx.Response) -> T:
     try:
         return TypeAdapter(kind).validate_json(response.content)
@@ -204,9 +263,14 @@ def _read(kind: type[T], response: httpx.Response) -> T:
 
 
 def _problem(response: httpx.Response) -> ApiProblem:
+    code, detail = "unknown", f"{response.url} answered {response.status_code}"
     with contextlib.suppress(ValueError, KeyError, TypeError):
         problem = response.json()
-        return ApiProblem(response.status_code, problem["code"], problem["detail"])
+        code, detail = problem["code"], problem["detail"]
+    asked = response.headers.get("Retry-After", "")
     return ApiProblem(
-        response.status_code, "unknown", f"{response.url} answered {response.status_code}"
+        response.status_code,
+        code,
+        detail,
+        retry_after_seconds=float(asked) if re.fullmatch(r"\d{1,4}", asked) else None,
     )

@@ -16,14 +16,21 @@ class ClientError(Exception):
 class ServiceUnreachable(ClientError):
     """Nothing answers at the address of the service."""
 
+    def __init__(self, message: str, *, was_sent: bool = False) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent  # perhaps: something took the connection, but gave no answer
+
 
 class ApiProblem(ClientError):
     """The service answered with problem details (RFC 9457)."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, *, retry_after_seconds: float | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
+        self.retry_after_seconds = retry_after_seconds
 
 
 class JobFailed(ClientError):

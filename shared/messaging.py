@@ -19,6 +19,8 @@ from shared.settings import Settings
 
 # What Redis being away looks like, from our client, from Celery and from kombu.
 AWAY = (RedisError, BackendError, OperationalError, OSError)
+# Jobs that a worker had begun. Emptied before the others: they have waited for their turn already.
+RESUME_QUEUE = "impasto.resume"
 TASK_NAME = "impasto.stylize"
 # When it passes, Redis hands the message to a second worker, who finds the job held.
 VISIBILITY_TIMEOUT_SECONDS = 9000
@@ -66,7 +68,9 @@ def worker_config(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         # The last resort against a process that not even its heartbeat can end
         "task_time_limit": settings.max_run_seconds + 2 * settings.step_timeout_seconds,
-        "task_queues": [Queue(queue_name(priority)) for priority in Priority],
+        "task_queues": [
+            Queue(name) for name in (RESUME_QUEUE, *(queue_name(each) for each in Priority))
+        ],
         "task_create_missing_queues": False,
         "task_serializer": "json",
         "result_serializer": "json",
@@ -91,12 +95,18 @@ class Publisher:
             accept_content=["json"],
         )
 
-    def publish(self, job_id: str, priority: Priority) -> None:
+    def publish(self, job_id: str, priority: Priority, *, begun: bool = False) -> None:
         """Send the message that makes a worker look at a job.
+
+        Args:
+            job_id: the job.
+            priority: its priority.
+            begun: whether a worker had it, so that it goes before those that none had.
 
         Raises one of `AWAY` when the broker does not answer; the message may have been sent.
         """
-        self._app.send_task(TASK_NAME, args=[job_id], task_id=job_id, queue=queue_name(priority))
+        queue = RESUME_QUEUE if begun else queue_name(priority)
+        self._app.send_task(TASK_NAME, args=[job_id], task_id=job_id, queue=queue)
 
 
 class ProgressWriter:

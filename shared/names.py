@@ -8,7 +8,8 @@ record of a job and several of the others at once: all of them lie on one primar
 from shared.jobs import JobStatus
 
 QUEUE = "impasto:queue"  # waiting jobs, by priority, then by age
-DUE = "impasto:due"  # unfinished jobs, by when somebody should look after them
+DUE = "impasto:due"  # waiting jobs, by when their message is sent again
+LEASES = "impasto:leases"  # running jobs, by when their lease runs out
 EXPIRY = "impasto:expiry"  # finished jobs, by when they are forgotten
 OUTBOX = "impasto:outbox"  # finished jobs whose webhook waits, by when it is sent
 GARBAGE = "impasto:garbage"  # prefixes in S3 that nobody needs, by when they are removed

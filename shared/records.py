@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from redis import Redis
@@ -73,6 +73,14 @@ class Lease:
     def token(self) -> str:
         """What tells this lease from all others of the job, also where Redis lost some claims."""
         return f"{self.fence}-{self.claim}"
+
+
+class Due(NamedTuple):
+    """A job that needs a message."""
+
+    job_id: str
+    priority: Priority
+    begun: bool  # a worker had it
 
 
 @dataclass(frozen=True)
@@ -292,16 +300,16 @@ class JobRecords:
         )
         return JobStatus(status) if status else None
 
-    def take_due(self, limit: int) -> list[tuple[str, Priority]]:
-        """Jobs that wait for a while, or whose lease has run out; each is put off by being taken.
+    def take_due(self, limit: int) -> list[Due]:
+        """Jobs whose lease has run out, then jobs that wait for a while.
 
-        A running job comes again after `republish_seconds`, a waiting one when it has waited
-        twice as long, so that a long queue is not filled with messages about itself.
+        Each is put off by being taken: a running job comes again after `republish_seconds`, a
+        waiting one when it has waited twice as long.
         """
         found = self._scripts.run("take_due", limit, self._settings.republish_seconds)
         return [
-            (str(job_id), Priority(priority))
-            for job_id, priority in zip(found[::2], found[1::2], strict=True)
+            Due(str(job_id), Priority(priority), bool(begun))
+            for job_id, priority, begun in zip(found[::3], found[1::3], found[2::3], strict=True)
         ]
 
     def _finish(self, lease: Lease, status: JobStatus, code: str = "", **fields: BaseModel) -> bool:

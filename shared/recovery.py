@@ -124,6 +124,8 @@ class Recovery:
                     else:
                         report.jobs[known] += 1
                 for outcome, owner, fault in pool.map(self._recover, missing):
+                    if outcome is None:
+                        continue
                     report.jobs[outcome] += 1
                     report.unreadable += [fault] if fault else []
                     report.owners |= {owner} if owner and outcome.is_restored else set()
@@ -152,14 +154,16 @@ class Recovery:
             else:
                 yield job_id, None
 
-    def _recover(self, job_id: str) -> tuple[Outcome, str | None, str | None]:
+    def _recover(self, job_id: str) -> tuple[Outcome | None, str | None, str | None]:
         """What became of a job, whose it is, and what is wrong with it, if known."""
         try:
             remains = self._reader.read(job_id)
         except StorageCorrupt as error:
             return Outcome.UNREADABLE, None, str(error)
         if remains is None:
-            return Outcome.LEFTOVER, None, None
+            # Some servers go on listing folders in which there is nothing any more.
+            is_empty = next(self._storage.keys(job_prefix(job_id)), None) is None
+            return None if is_empty else Outcome.LEFTOVER, None, None
         request = remains.request
         if not self._dry_run and not self._records.restore(
             request, remains.end, remains.checkpoints

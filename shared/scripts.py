@@ -23,6 +23,7 @@ PRIORITY_RANK = {priority: rank for rank, priority in enumerate(Priority)}  # 0 
 _SETS = (
     "QUEUE",
     "DUE",
+    "LEASES",
     "EXPIRY",
     "OUTBOX",
     "GARBAGE",

@@ -6,6 +6,7 @@ that verifies them in their language. Sending is `worker.dispatch`.
 
 import base64
 import binascii
+import hmac
 import random
 import re
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from standardwebhooks import Webhook
 
 from shared.addresses import Address, is_permitted, look_up
 from shared.errors import Fault, InvalidInput
-from shared.jobs import JobError, JobRecord, JobStatus, Output, Timestamp
+from shared.jobs import ANONYMOUS, JobError, JobRecord, JobStatus, Output, Timestamp
 
 MAX_URL_LENGTH = 2048
 LOOKUP_SECONDS = 2.0  # a client waits for the answer to its POST
@@ -159,12 +160,16 @@ def message_id(record: JobRecord) -> str:
 class Signer:
     """Signs with each of some secrets, so that a new one can be brought out before the old goes."""
 
-    def __init__(self, secrets: str) -> None:
-        """`secrets` are separated by commas. Raises `ValueError` when one of them is malformed."""
-        self._webhooks = [
-            Webhook(_key(secret.strip(), number))
-            for number, secret in enumerate(secrets.split(","), start=1)
-        ]
+    def __init__(self, secrets: str, owner: str = ANONYMOUS) -> None:
+        """
+        Args:
+            secrets: those of the installation, separated by commas.
+            owner: whose jobs they are.
+
+        Raises:
+            ValueError: one of the secrets is malformed.
+        """
+        self._webhooks = [Webhook(secret) for secret in owner_secrets(secrets, owner)]
 
     def headers(self, identifier: str, body: bytes, at: datetime) -> dict[str, str]:
         """The headers that a receiver verifies: id, time of this attempt, signatures."""
@@ -175,6 +180,18 @@ class Signer:
             "webhook-timestamp": str(int(at.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
+
+
+def owner_secrets(secrets: str, owner: str) -> list[str]:
+    """The secrets that an owner verifies with, derived from those of the installation.
+
+    So the holder of one API key cannot sign what another one receives. Without keys they are those
+    of the installation themselves. Raises `ValueError` when one of them is malformed.
+    """
+    keys = [_key(secret.strip(), number) for number, secret in enumerate(secrets.split(","), 1)]
+    if owner != ANONYMOUS:
+        keys = [hmac.digest(key, f"impasto webhook {owner}".encode(), "sha256") for key in keys]
+    return [SECRET_PREFIX + base64.b64encode(key).decode() for key in keys]
 
 
 def _key(secret: str, number: int) -> bytes:

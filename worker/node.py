@@ -12,6 +12,7 @@ from shared.archive import Archive
 from shared.connections import connect_patient
 from shared.cores import Cores
 from shared.estimates import Speed
+from shared.garbage import Garbage
 from shared.messaging import ProgressWriter, Publisher
 from shared.outbox import Outbox
 from shared.records import JobRecords
@@ -25,6 +26,7 @@ from worker.postman import Postman
 from worker.reconciler import Reconciler
 from worker.rounds import Round
 from worker.speedometer import Speedometer
+from worker.sweeper import Sweeper
 from worker.threads import Threads
 
 POST_SECONDS = 1.0  # how often it is looked for webhooks that are due
@@ -83,7 +85,13 @@ class Node:
         )
         reconciler = Reconciler(redis, records, publisher, settings.reconcile_interval_seconds)
         postman = Postman(Outbox(redis, records), settings)
+        garbage = Garbage(redis, settings)
+        # Quick to give up: a removal has to end before somebody else may begin it
+        sweeper = Sweeper(
+            redis, garbage, Storage(settings, patient=False), settings.sweep_interval_seconds
+        )
         rounds = (
+            Round("sweeper", sweeper.run_if_due, sweeper.interval_seconds),
             Round("reconciler", reconciler.run_if_due, reconciler.interval_seconds),
             Round("postman", postman.run, POST_SECONDS),
         )

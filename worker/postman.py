@@ -27,7 +27,9 @@ class Postman:
         secrets = settings.webhook_secrets
         self._outbox = outbox
         self._settings = settings
-        self._signer = Signer(secrets.get_secret_value()) if secrets else None
+        self._secrets = secrets.get_secret_value() if secrets else None
+        if self._secrets is not None:
+            Signer(self._secrets)  # says now if they are wrong
         self._free = threading.BoundedSemaphore(SENDERS)
 
     def run(self) -> None:
@@ -35,7 +37,7 @@ class Postman:
 
         Without secrets it leaves the rows to workers that have them. Raises `RedisError`.
         """
-        while self._signer is not None:
+        while self._secrets is not None:
             self._free.acquire()
             try:
                 rows = self._outbox.take(1)  # no more than are sent at once
@@ -46,7 +48,10 @@ class Postman:
                 self._free.release()
                 return
             threading.Thread(
-                target=self._send, args=(rows[0], self._signer), name="webhook", daemon=True
+                target=self._send,
+                args=(rows[0], Signer(self._secrets, rows[0].owner)),
+                name="webhook",
+                daemon=True,
             ).start()
 
     def _send(self, record: JobRecord, signer: Signer) -> None:

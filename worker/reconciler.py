@@ -7,7 +7,7 @@ from shared.messaging import Publisher
 from shared.records import JobRecords
 from worker.turns import Turn
 
-MAX_PUBLISHED_AT_ONCE = 100
+MAX_PUBLISHED_AT_ONCE = 1000
 log = structlog.get_logger(__name__)
 
 
@@ -32,6 +32,6 @@ class Reconciler:
 
         A message too many does no harm: whoever takes it finds the job held or finished.
         """
-        for job_id, priority in self._records.take_due(MAX_PUBLISHED_AT_ONCE):
-            log.info("job published again", job_id=job_id)
-            self._publisher.publish(job_id, priority)
+        for job_id, priority, begun in self._records.take_due(MAX_PUBLISHED_AT_ONCE):
+            log.info("job published again", job_id=job_id, begun=begun)
+            self._publisher.publish(job_id, priority, begun=begun)

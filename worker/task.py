@@ -126,7 +126,7 @@ def _give_back(node: Node, lease: Lease) -> None:
         if status == JobStatus.QUEUED:
             found = node.records.get(lease.job_id)
             if found is not None:
-                node.publisher.publish(lease.job_id, found[0].priority)
+                node.publisher.publish(lease.job_id, found[0].priority, begun=True)
     except AWAY as error:  # the lease runs out, and the reconciler sends a message
         log.warning("job not given back", error=repr(error))
 

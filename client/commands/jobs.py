@@ -1,4 +1,4 @@
-"""`impasto status`, `jobs`, `cancel` and `result`."""
+"""`impasto status`, `jobs`, `cancel`, `retry`, `delete` and `result`."""
 
 from pathlib import Path
 
@@ -74,6 +74,32 @@ def cancel(job_id: str, as_json: bool, url: str) -> None:
         print_json(job.model_dump(mode="json"))
     else:
         click.echo("canceled" if job.status == JobStatus.CANCELED else "it stops at its next step")
+
+
+@click.command()
+@click.argument("job_id")
+@json_option
+@url_option
+@speaks_to_service
+def retry(job_id: str, as_json: bool, url: str) -> None:
+    """Paint the same again as a new job, whose id is printed."""
+    with Impasto(url) as impasto:
+        job = impasto.retry(job_id)
+    if as_json:
+        print_json(job.model_dump(mode="json"))
+    else:
+        click.echo(job.id)
+
+
+@click.command()
+@click.argument("job_id")
+@url_option
+@speaks_to_service
+def delete(job_id: str, url: str) -> None:
+    """Remove a finished job and its files."""
+    with Impasto(url) as impasto:
+        impasto.delete(job_id)
+    click.echo("deleted")
 
 
 @click.command()

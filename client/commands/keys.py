@@ -13,6 +13,7 @@ from shared.connections import connect_impatient
 from shared.errors import ImpastoError
 from shared.keys import ApiKeys
 from shared.settings import Settings
+from shared.webhooks import owner_secrets
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,6 +85,20 @@ def list_keys(as_json: bool) -> None:
             str(key.max_unfinished_jobs or ""),
         )
     stdout.print(table)
+
+
+@keys.command("webhook-secret")
+@click.argument("key_id", metavar="ID")
+@_speaks_to_redis
+def webhook_secret(key_id: str) -> None:
+    """Print what the holder of a key verifies webhooks with, one line for each secret there is."""
+    if key_id not in (key.id for key in _keys().list()):
+        raise Failure(f"there is no key {key_id!r}")
+    secrets = Settings().webhook_secrets
+    if secrets is None:
+        raise Failure("IMPASTO_WEBHOOK_SECRETS is not set: this installation sends no webhooks")
+    for secret in owner_secrets(secrets.get_secret_value(), key_id):
+        click.echo(secret)
 
 
 @keys.command()

@@ -35,6 +35,12 @@ from shared.jobs import Priority
     default=Priority.NORMAL.value,
     show_default=True,
 )
+@click.option("--webhook", metavar="URL", help="URL that is told of the end.")
+@click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Repeating the command with the same key makes no second job. [default: random]",
+)
 @click.option("--follow", "following", is_flag=True, help="Show the progress until the end.")
 @click.option(
     "-o",
@@ -52,6 +58,8 @@ def submit(
     preset: str | None,
     settings: tuple[str, ...],
     priority: str,
+    webhook: str | None,
+    idempotency_key: str | None,
     following: bool,
     output: Path | None,
     as_json: bool,
@@ -73,6 +81,8 @@ def submit(
             masks=images.masks,
             init_image=images.init,
             priority=Priority(priority),
+            webhook=webhook,
+            idempotency_key=idempotency_key,
             **params,
         )
         if not as_json:

@@ -10,6 +10,7 @@ local status = record[1]
 if not status then
   redis.call('ZREM', QUEUE, id)
   redis.call('ZREM', DUE, id)
+  redis.call('ZREM', LEASES, id)
   return {'gone'}
 end
 if status ~= 'queued' and status ~= 'running' then
@@ -50,7 +51,8 @@ if not record[11] then
   redis.call('HSET', record_of(id), 'started_at', at)
   observe('queue_seconds', at - record[10])
 end
-redis.call('ZADD', DUE, at + ARGV[4], id)
+redis.call('ZADD', LEASES, at + ARGV[4], id)
+redis.call('ZREM', DUE, id)
 redis.call('ZREM', QUEUE, id)
 move(id, record[2], status, 'running')
 count('claims')

@@ -57,7 +57,7 @@ local function write_job(id, owner, at, status, fence, inputs, fields)
   end
 end
 
--- Let a job wait for a worker; somebody looks after it at `due`.
+-- Let a job wait for a worker; its message is sent again at `due`.
 local function enqueue(id, priority, at, due)
   redis.call('HSET', record_of(id), 'queued_at', at)
   redis.call('ZADD', QUEUE, RANKS[priority], id)
@@ -92,6 +92,7 @@ local function end_job(id, at, status, retention, fields, why)
   end
   redis.call('ZREM', QUEUE, id)
   redis.call('ZREM', DUE, id)
+  redis.call('ZREM', LEASES, id)
   redis.call('ZADD', EXPIRY, at + retention, id)
   if old[4] then
     redis.call('ZADD', OUTBOX, at, id)

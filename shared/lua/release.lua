@@ -21,6 +21,7 @@ end
 redis.call('HDEL', record_of(id), 'lease_until', 'deadline_at', 'worker')
 redis.call('HSET', record_of(id), 'status', 'queued', 'ran_seconds', record[7] + at - record[6])
 redis.call('HINCRBY', record_of(id), 'attempt', -1)
+redis.call('ZREM', LEASES, id)
 move(id, record[3], 'running', 'queued')
 enqueue(id, record[4], at, at)
 count('released')

@@ -7,7 +7,7 @@ if not holds(ARGV[1], ARGV[2]) then
 end
 local at = now()
 redis.call('HSET', record_of(ARGV[1]), 'lease_until', at + ARGV[3])
-redis.call('ZADD', DUE, at + ARGV[3], ARGV[1])
+redis.call('ZADD', LEASES, at + ARGV[3], ARGV[1])
 if tonumber(redis.call('HGET', record_of(ARGV[1]), 'deadline_at')) < at then
   return 'overdue'
 end

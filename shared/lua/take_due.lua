@@ -1,21 +1,32 @@
 #!lua flags=allow-oom
--- Unfinished jobs that somebody should look after; each is put off by being taken.
+-- Jobs that need a message: those whose lease has run out, which go first, and those that have waited for a
+-- while. Each is put off by being taken.
 -- ARGV: most jobs at once, seconds until the message of a job is sent again
--- Returns id, priority, id, priority, ...
-local at = now()
+-- Returns id, priority, 1 if it was begun already and 0 if not, id, ...
+local at, most, pause = now(), tonumber(ARGV[1]), tonumber(ARGV[2])
 local found = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', at, 'LIMIT', 0, ARGV[1])) do
-  local record = redis.call('HMGET', record_of(id), 'status', 'queued_at', 'priority')
-  if record[1] then
-    -- A waiting job comes again when it has waited twice as long, so that a long queue is not filled with
-    -- messages about itself.
-    local waited = record[1] == 'queued' and at - record[2] or 0
-    redis.call('ZADD', DUE, at + math.max(tonumber(ARGV[2]), waited), id)
-    table.insert(found, id)
-    table.insert(found, record[3])
-  else
-    redis.call('ZREM', DUE, id)
+
+local function take(set, limit, begun, wait)
+  local ids = redis.call('ZRANGEBYSCORE', set, '-inf', at, 'LIMIT', 0, limit)
+  for _, id in ipairs(ids) do
+    local record = redis.call('HMGET', record_of(id), 'status', 'priority', 'queued_at')
+    if record[1] then
+      redis.call('ZADD', set, at + wait(record), id)
+      for _, value in ipairs({id, record[2], begun}) do
+        table.insert(found, value)
+      end
+    else
+      redis.call('ZREM', set, id)
+    end
   end
+  return #ids
 end
-count('republished', #found / 2)
+
+local lost = take(LEASES, most, 1, function() return pause end)
+take(DUE, most - lost, 0, function(record)
+  -- It comes again when it has waited twice as long, so that a long queue is not filled with messages about
+  -- itself.
+  return math.max(pause, at - record[3])
+end)
+count('republished', #found / 3)
 return found

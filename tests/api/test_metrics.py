@@ -190,8 +190,8 @@ def test_what_was_done_to_lose_no_job_is_counted(api: FlaskClient, brief: JobRec
     time.sleep(LEASE_SECONDS + 0.05)
 
     overdue = scrape(api)
-    assert overdue.of("impasto_backlog_due_rows", backlog="unfinished_jobs") == 1
-    assert overdue.of("impasto_backlog_overdue_seconds", backlog="unfinished_jobs") > 0
+    assert overdue.of("impasto_backlog_due_rows", backlog="leases") == 1
+    assert overdue.of("impasto_backlog_overdue_seconds", backlog="leases") > 0
 
     assert len(brief.take_due(10)) == 1
     second = take(brief, job_id)
@@ -293,7 +293,8 @@ def test_webhooks_and_what_is_to_be_removed_are_shown(
     before = scrape(api)
 
     assert before.all("impasto_backlog_rows") == {
-        ("unfinished_jobs",): 0,
+        ("leases",): 0,
+        ("waiting_jobs",): 0,
         ("webhooks",): 1,
         ("finished_jobs",): 1,
         ("garbage",): 1,

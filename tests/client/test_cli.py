@@ -81,8 +81,8 @@ def test_an_unknown_command_is_wrong_usage(run: Run) -> None:
 def test_commands_that_ask_the_service_import_nothing_heavy(url: str) -> None:
     code = (
         "import sys; from client.cli import main\n"
-        "for command in (['status', 'x'], ['jobs'], ['cancel', 'x'], ['result', 'x'], ['presets'],"
-        " ['submit', '--help']):\n"
+        "for command in (['status', 'x'], ['jobs'], ['cancel', 'x'], ['result', 'x'], ['retry', 'x'],"
+        " ['delete', 'x'], ['presets'], ['submit', '--help']):\n"
         "    try: main(command)\n"
         "    except SystemExit: pass\n"
         "heavy = ('torch', 'numpy', 'flask', 'celery', 'boto3', 'redis', 'PIL')\n"
@@ -344,6 +344,38 @@ def test_a_finished_job_cannot_be_canceled(run: Run, job_id: str, paint: Paint) 
     assert (done.exit_code, done.stderr) == (FAILED, "Error: the job has already succeeded\n")
 
 
+def test_retry_prints_the_id_of_the_new_job(run: Run, impasto: Impasto, job_id: str) -> None:
+    assert run("retry", job_id).exit_code == FAILED
+    impasto.cancel(job_id)
+    done = run("retry", job_id)
+    assert (done.exit_code, done.stderr) == (DONE, "")
+    assert impasto.job(done.stdout.strip()).retried_from == job_id
+    assert Job.model_validate_json(run("retry", job_id, "--json").stdout).retried_from == job_id
+
+
+def test_delete_removes_a_finished_job(run: Run, job_id: str, paint: Paint) -> None:
+    assert run("delete", job_id).exit_code == FAILED
+    paint(job_id)
+    assert run("delete", job_id).stdout == "deleted\n"
+    done = run("status", job_id)
+    assert done.exit_code == FAILED
+    assert "was deleted" in done.stderr
+
+
+def test_a_command_that_is_repeated_with_its_key_makes_no_second_job(
+    run: Run, pictures: tuple[Path, Path]
+) -> None:
+    first, again = (run("submit", *pictures, "--idempotency-key", "order 7") for _ in range(2))
+    assert first.exit_code == DONE
+    assert first.stdout == again.stdout
+
+
+def test_a_webhook_is_sent_with_the_job(run: Run, pictures: tuple[Path, Path]) -> None:
+    done = run("submit", *pictures, "--webhook", "https://example.org/told")
+    assert done.exit_code == FAILED  # this service signs none
+    assert done.stderr.startswith("Error: webhook: ")
+
+
 def test_result_saves_the_picture(run: Run, job_id: str, paint: Paint, tmp_path: Path) -> None:
     output = paint(job_id)
     target = tmp_path / "out.png"
@@ -382,14 +414,16 @@ def test_the_exit_code_says_how_a_job_ended(
     assert "the loss [/b] is NaN" in run("status", failed).stdout
 
 
-@pytest.mark.parametrize("command", ["status", "cancel", "result"])
+@pytest.mark.parametrize("command", ["status", "cancel", "retry", "delete", "result"])
 def test_an_unknown_job_is_a_failure(run: Run, command: str) -> None:
     done = run(command, "unknown")
     assert (done.exit_code, done.stdout) == (FAILED, "")
     assert "there is no job 'unknown'" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["status", "cancel", "result", "jobs", "submit"])
+@pytest.mark.parametrize(
+    "command", ["status", "cancel", "retry", "delete", "result", "jobs", "submit"]
+)
 def test_an_unreachable_service_has_an_exit_code_of_its_own(
     run: Run, pictures: tuple[Path, Path], command: str
 ) -> None:

@@ -13,10 +13,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import redis
 
 from client import ApiProblem, ClientError, Impasto, JobFailed, ServiceUnreachable
 from shared.jobs import ErrorCode, Inputs, Job, JobError, JobStatus, Priority, StoredOutput
+from shared.keys import ApiKeys
 from shared.records import JobRecords, Lease
+from shared.settings import Settings
 from tests.client.conftest import NOBODY
 
 Paint = Callable[[str], StoredOutput]
@@ -135,10 +138,55 @@ def test_a_texture_a_reconstruction_masks_and_a_start_are_sent_as_they_are_said(
     "job_id", ["unknown", "", "..", "../presets", "a/b", "a?b", "a#b", "é", "\0"]
 )
 def test_an_id_is_never_taken_for_another_address(impasto: Impasto, job_id: str) -> None:
-    for ask in (impasto.job, impasto.cancel, impasto.result, impasto.preview, impasto.manifest):
+    asks = [impasto.job, impasto.cancel, impasto.retry, impasto.delete]
+    asks += [impasto.result, impasto.preview, impasto.manifest]
+    for ask in asks:
         with pytest.raises(ApiProblem) as refusal:
             ask(job_id)
         assert refusal.value.status in ((404,) if job_id else (404, 405, 308))
+
+
+def test_a_deleted_job_is_gone(impasto: Impasto, job_id: str) -> None:
+    with pytest.raises(ApiProblem, match="not ended") as unfinished:
+        impasto.delete(job_id)
+    assert unfinished.value.status == 409
+    impasto.cancel(job_id)
+    impasto.delete(job_id)
+    with pytest.raises(ApiProblem) as gone:
+        impasto.job(job_id)
+    assert (gone.value.status, gone.value.code) == (410, "gone")
+
+
+def test_a_key_is_sent_from_the_argument_or_the_environment(
+    url: str,
+    valkey: redis.Redis,
+    settings: Settings,
+    records: JobRecords,
+    picture_file: MakePicture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = ApiKeys(valkey, settings)
+    secret = keys.create("studio")
+    (key,) = keys.list()
+    with Impasto(url, api_key=secret) as impasto:
+        job = impasto.submit(picture_file("content"), [picture_file("style")])
+    found = records.get(job.id)
+    assert found is not None
+    assert found[0].owner == key.id
+
+    monkeypatch.setenv("IMPASTO_API_KEY", f"{secret}\n")  # as `$(cat file)` would not have it
+    with Impasto(url) as impasto:
+        assert impasto.job(job.id) == job
+
+    with Impasto(url, api_key="impasto_wrong") as impasto, pytest.raises(ApiProblem) as refusal:
+        impasto.jobs()
+    assert refusal.value.status == 401
+
+
+@pytest.mark.parametrize("key", ["schl\u00fcssel", "a\nb", "\0"])
+def test_a_key_that_is_none_is_said_before_anything_is_sent(key: str) -> None:
+    with pytest.raises(ClientError, match="API key"):
+        Impasto(NOBODY, api_key=key)
 
 
 def test_nobody_at_the_address_is_said_with_what_to_do() -> None:

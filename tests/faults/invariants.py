@@ -16,6 +16,7 @@ from tests.faults.rig import Rig
 MEMORY_GROWTH_BYTES = 300 * 2**20
 CLAIMED = "claimed"
 RELEASED = "released"
+RESTORED = "restored"
 
 
 def check(rig: Rig, job_ids: Iterable[str]) -> list[JobRecord]:
@@ -43,6 +44,11 @@ def _has_ended_once(rig: Rig, record: JobRecord) -> None:
     for unfinished in (names.QUEUE, names.DUE):
         assert rig.redis.zscore(unfinished, record.id) is None, f"{record.id} is in {unfinished}"
     ends = [event.event for event in record.history if event.event in TERMINAL]
+    ends += [
+        event.detail
+        for event in record.history
+        if event.event == RESTORED and event.detail in TERMINAL
+    ]
     assert ends == [record.status], f"job {record.id} ended as {ends}"
     assert rig.client.job(record.id).status == record.status
     assert record.finished_at is not None
@@ -64,6 +70,9 @@ def _has_a_result_if_it_succeeded(rig: Rig, record: JobRecord) -> None:
     assert len(picture) == record.output.size_bytes
     assert record.output.sha256.encode() in manifest
     assert rig.client.result(record.id) == picture
+    asked = f"{record.params.model_dump_json()} {record.inputs.model_dump_json()}"
+    first = rig.pictures.setdefault(asked, record.output.sha256)
+    assert record.output.sha256 == first, f"{record.id} is not the picture that was painted before"
 
 
 def _was_held_by_one_at_a_time(rig: Rig, record: JobRecord) -> None:

@@ -4,5 +4,5 @@ from typing import Any
 
 SMALL: dict[str, Any] = {"size": 64, "steps": 8}
 # Some seconds, on a machine that does other things too.
-LASTS: dict[str, Any] = {"size": 64, "steps": 150}
+LASTS: dict[str, Any] = {"size": 64, "steps": 100}
 LONG: dict[str, Any] = {"size": 64, "steps": 5000}

@@ -135,6 +135,12 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cut everything, and listen no more. Does nothing the second time."""
+        if self._loop.is_closed():
+            return
         self._run(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -6,8 +6,10 @@ others go on. `repair` brings back whatever is broken, so that one rig serves ma
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,32 +17,35 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import httpx
 import redis
 
 from client.client import Impasto
+from deploy.embedded import servers
 from deploy.embedded.ports import free_ports
 from deploy.embedded.process import Process
-from deploy.embedded.servers import start_seaweedfs, start_valkey
-from shared.jobs import Job, JobRecord, JobStatus
+from deploy.embedded.servers import Server, start_seaweedfs, start_valkey
+from shared.jobs import Checkpoint, Job, JobRecord, JobStatus
 from shared.messaging import ProgressReader
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import STORAGE_ERRORS, Storage
 from shared.workers import WorkerRegistry
 from tests.conftest import picture_bytes
+from tests.faults.jobs import LASTS
 from tests.faults.proxy import Proxy
 
-LEASE_SECONDS = 4.0
+LEASE_SECONDS = 3.0
 # A lost worker is noticed within seconds, so that a test does not wait a minute for it.
 SHORT_TIMES = {
-    "IMPASTO_HEARTBEAT_SECONDS": "0.5",
+    "IMPASTO_HEARTBEAT_SECONDS": "0.4",
     "IMPASTO_LEASE_SECONDS": str(LEASE_SECONDS),
-    "IMPASTO_RECONCILE_INTERVAL_SECONDS": "1",
+    "IMPASTO_RECONCILE_INTERVAL_SECONDS": "0.5",
     "IMPASTO_REPUBLISH_SECONDS": "2",
-    "IMPASTO_CHECKPOINT_INTERVAL_SECONDS": "1",
+    "IMPASTO_CHECKPOINT_INTERVAL_SECONDS": "0.3",
     "IMPASTO_SWEEP_INTERVAL_SECONDS": "1",
     "IMPASTO_PROGRESS_INTERVAL_SECONDS": "0.1",
 }
@@ -120,6 +125,8 @@ class Rig:
         self._stack = ExitStack()
         self._jobs: list[str] = []
         self.workers: list[Part] = []
+        # What each request was painted as: it is the same whatever interrupts it.
+        self.pictures: dict[str, str] = {}
 
     # -- start and stop ---------------------------------------------------------------------------
 
@@ -142,7 +149,7 @@ class Rig:
 
     def _start(self) -> None:
         self.logs.mkdir(parents=True, exist_ok=True)
-        self.valkey = self._stack.enter_context(start_valkey(self.folder / "valkey", self.logs))
+        self.valkey = self._stack.enter_context(self._start_valkey())
         self.s3 = self._stack.enter_context(start_seaweedfs(self.folder / "s3", self.logs))
         clean = {
             name: value for name, value in os.environ.items() if not name.startswith("IMPASTO_")
@@ -170,9 +177,17 @@ class Rig:
         self._wait_for_the_api()
         self._wait_for_workers()
         # What a worker takes once it has painted; from then on it grows no more.
-        for job in [self.submit(size=64, steps=10) for _ in self.workers]:
+        for job in [self.submit(**LASTS) for _ in self.workers]:
             self.client.wait(job.id)
         self.memory_at_start = max(self.memory().values())
+
+    def _start_valkey(self) -> Server:
+        """Valkey that takes a file that may not grow for a full disk, and does not die of it."""
+        script = self.folder / "valkey-server"
+        script.write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec '{servers.get_binary_path()}' \"$@\"\n")
+        script.chmod(0o755)
+        with patch.object(servers, "get_binary_path", return_value=script):
+            return start_valkey(self.folder / "valkey", self.logs)
 
     def _part(self, name: str, arguments: list[str], **extra: str) -> Part:
         redis_url = urlsplit(self.settings.redis_url.get_secret_value())
@@ -243,6 +258,11 @@ class Rig:
         until(is_there, f"a step of {job_id}")
         return self.holder(job_id)
 
+    def wait_for_checkpoint(self, job_id: str) -> Checkpoint:
+        """Wait until a job can be resumed, and return from where."""
+        until(lambda: self.record(job_id).checkpoints, f"a checkpoint of {job_id}")
+        return self.record(job_id).checkpoints[0]
+
     def wait_for_end(self, job_id: str, seconds: float = WAIT_SECONDS) -> JobRecord:
         """Wait until a job has ended."""
         until(lambda: self.record(job_id).status.is_terminal, f"the end of {job_id}", seconds)
@@ -262,6 +282,36 @@ class Rig:
     def child(self, worker: Part) -> int:
         """Id of the process that paints; its parent only receives messages and signals."""
         return next(one.pid for one in self._registered() if one.name == worker.name)
+
+    def painter(self, job_id: str) -> int | None:
+        """Id of the living process that paints a job."""
+        for one in self._registered():
+            if one.job_id == job_id and _is_alive(one.pid):
+                return int(one.pid)
+        return None
+
+    @contextlib.contextmanager
+    def another_worker(self, name: str, **environment: str) -> Iterator[Part]:
+        """One worker more, which may be set up otherwise, as long as the block runs."""
+        worker = self._part(name, ["worker", "--name", name], IMPASTO_THREADS="1", **environment)
+        try:
+            yield worker
+        finally:
+            worker.process.stop()
+            worker.redis.close()
+            worker.s3.close()
+
+    def run_command(self, *arguments: str) -> str:
+        """Run `impasto ...` as an operator does, and return what it says."""
+        done = subprocess.run(
+            [sys.executable, "-m", "client.cli", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def start(self, part: Part) -> None:
         """Start a part again that has ended."""
@@ -293,6 +343,45 @@ class Rig:
         """Start S3 again with its data."""
         self.s3.process.start()
         self._wait_for_s3()
+
+    def keep_redis(self) -> Path:
+        """A copy of what Redis has on disk now."""
+        copy = self.folder / "valkey-as-it-was"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(self.folder / "valkey", copy)
+        return copy
+
+    def bring_back_redis(self, copy: Path) -> None:
+        """Have Redis know no more than when the copy was made; it has to be stopped."""
+        shutil.rmtree(self.folder / "valkey")
+        shutil.copytree(copy, self.folder / "valkey")
+
+    @contextlib.contextmanager
+    def full_disk(self, server: Server) -> Iterator[None]:
+        """No file of a server may grow as long as the block runs."""
+        pid = server.process.pid
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+        try:
+            yield
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+    @contextlib.contextmanager
+    def little_memory(self, more_bytes: int) -> Iterator[None]:
+        """The painting processes get hardly more memory than they have."""
+        before = {}
+        for one in self._registered():
+            size = int(_status(one.pid)["VmData"].split()[0]) * 1024
+            before[one.pid] = resource.prlimit(one.pid, resource.RLIMIT_DATA)
+            hard = before[one.pid][1]
+            resource.prlimit(one.pid, resource.RLIMIT_DATA, (size + more_bytes, hard))
+        try:
+            yield
+        finally:
+            for pid, limits in before.items():
+                with contextlib.suppress(ProcessLookupError):
+                    resource.prlimit(pid, resource.RLIMIT_DATA, limits)
 
     @contextlib.contextmanager
     def without_redis(self) -> Iterator[None]:
@@ -407,6 +496,10 @@ def _status(pid: int) -> dict[str, str]:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
         return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
     return {}
+
+
+def _is_alive(pid: int) -> bool:
+    return not _status(pid).get("State", "Z").startswith("Z")
 
 
 def _parent(pid: int) -> int | None:

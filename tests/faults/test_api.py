@@ -3,6 +3,8 @@
 import contextlib
 import json
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -20,13 +22,15 @@ def known(rig: Rig) -> set[str]:
         return {job.id for job in client.jobs(limit=100).jobs}
 
 
-def post(rig: Rig) -> httpx.Response:
+def post(rig: Rig, key: str | None = None) -> httpx.Response:
+    headers = {} if key is None else {"Idempotency-Key": key}
     files = [
         ("content", ("a.png", rig.picture("content").read_bytes())),
         ("style", ("b.png", rig.picture("style").read_bytes())),
     ]
     form = {"params": json.dumps(SMALL)}
-    return httpx.post(f"{rig.url}/v1/jobs", data=form, files=files, timeout=30)
+    url = f"{rig.url}/v1/jobs"
+    return httpx.post(url, data=form, files=files, headers=headers, timeout=30)
 
 
 def test_a_request_that_was_half_sent_is_no_job(rig: Rig) -> None:
@@ -79,3 +83,38 @@ def test_jobs_go_on_without_the_api(rig: Rig) -> None:
     assert rig.wait_for_end(job.id).status == JobStatus.SUCCEEDED
     rig.repair()
     until(lambda: rig.client.job(job.id).status == JobStatus.SUCCEEDED, "the API's return")
+
+
+def test_a_request_that_is_sent_ten_times_with_one_key_is_one_job(rig: Rig) -> None:
+    before = known(rig)
+
+    def insist(_: int) -> str:
+        while (answer := post(rig, key="ten times")).status_code == 409:
+            time.sleep(0.1)  # the first is still worked on
+        assert answer.status_code == 202
+        return str(answer.json()["id"])
+
+    with ThreadPoolExecutor(10) as pool:
+        job_ids = set(pool.map(insist, range(10)))
+    assert job_ids == known(rig) - before
+    (job_id,) = job_ids
+    rig.watch(job_id)
+    assert rig.wait_for_end(job_id).attempt == 1
+    assert post(rig, key="ten times").json()["id"] == job_id
+
+
+@pytest.mark.parametrize("moment", [Moment.REQUEST_LOST, Moment.ANSWER_LOST])
+def test_a_request_whose_answer_was_lost_can_be_sent_again_with_its_key(
+    rig: Rig, moment: Moment
+) -> None:
+    before = known(rig)
+    key = f"again, {moment.name}"
+    death = rig.api.redis.when(b"LPUSH", do=lambda: kill(rig.api.process), moment=moment)
+    with pytest.raises(httpx.TransportError):
+        post(rig, key)
+    death.wait(10)
+    rig.repair()
+    answer = post(rig, key)
+    assert answer.status_code == 202
+    assert known(rig) - before == {answer.json()["id"]}
+    rig.watch(answer.json()["id"])

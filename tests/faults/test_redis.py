@@ -5,6 +5,7 @@ import time
 import httpx
 import pytest
 
+from client import ApiProblem
 from shared.jobs import JobStatus, Priority
 from shared.messaging import queue_name
 from tests.faults.jobs import LASTS, LONG, SMALL
@@ -104,3 +105,82 @@ def test_a_job_whose_message_is_lost_is_painted(rig: Rig) -> None:
     for job_id in busy:
         rig.client.cancel(job_id)
     assert rig.wait_for_end(job.id).status == JobStatus.SUCCEEDED
+
+
+def accepts(rig: Rig) -> bool:
+    """Whether the API takes a job; if not, whether it says so in time."""
+    started = time.monotonic()
+    try:
+        rig.submit(**SMALL)
+    except ApiProblem as problem:
+        refusal = problem
+    else:
+        return True
+    assert refusal.status == 503
+    assert time.monotonic() - started < ANSWER_SECONDS
+    return False
+
+
+def test_a_full_redis_takes_no_job_and_loses_none(rig: Rig) -> None:
+    job_id = running_job(rig)
+    waiting = [rig.submit(**SMALL).id for _ in range(3)]
+    rig.redis.config_set("maxmemory", 1)
+    assert not accepts(rig)
+    record = rig.wait_for_end(job_id)  # what is there goes on
+    assert (record.status, record.attempt) == (JobStatus.SUCCEEDED, 1)
+    rig.redis.config_set("maxmemory", 0)
+    for waits in waiting:
+        assert rig.wait_for_end(waits).status == JobStatus.SUCCEEDED
+    until(lambda: accepts(rig), "the API's return")
+
+
+def test_a_full_disk_of_redis_takes_no_job_and_loses_none(rig: Rig) -> None:
+    job_id = running_job(rig)
+    with rig.full_disk(rig.valkey):
+        until(lambda: not accepts(rig), "refusals")
+        time.sleep(1.5 * LEASE_SECONDS)
+    until(lambda: accepts(rig), "the API's return")
+    record = rig.wait_for_end(job_id)
+    assert record.status == JobStatus.SUCCEEDED
+    assert record.attempt <= 2
+
+
+def test_a_redis_that_lost_everything_gets_its_jobs_back_from_s3(rig: Rig) -> None:
+    done = rig.submit(**SMALL).id
+    output = rig.wait_for_end(done).output
+    job_id = running_job(rig)
+    checkpoint = rig.wait_for_checkpoint(job_id)
+    rig.stop_redis()
+    rig.wipe_redis()
+    rig.start_redis()
+    assert rig.records.get(job_id) is None
+
+    rig.run_command("recover")
+
+    restored = rig.record(done)
+    assert (restored.status, restored.output) == (JobStatus.SUCCEEDED, output)
+    record = rig.wait_for_end(job_id)
+    assert record.status == JobStatus.SUCCEEDED
+    resumed = [event.detail for event in record.history if event.event == "resumed"]
+    assert [int(detail.split()[1]) >= checkpoint.step for detail in resumed] == [True]
+
+
+def test_two_workers_that_hold_one_fence_publish_one_result(rig: Rig) -> None:
+    """Redis comes back from an older file, and gives a claim that it has forgotten once more."""
+    for worker in rig.workers:
+        worker.freeze()
+    job = rig.submit(**LASTS)
+    time.sleep(1.5)  # the append-only file is written every second
+    copy = rig.keep_redis()
+    for worker in rig.workers:
+        worker.thaw()
+    first = rig.wait_until_under_way(job.id)
+    first.cut_off()
+    rig.stop_redis()
+    rig.bring_back_redis(copy)
+    rig.start_redis()
+    until(lambda: rig.record(job.id).worker not in (None, first.name), "the second claim")
+    first.mend()
+    record = rig.wait_for_end(job.id)
+    assert (record.status, record.fence) == (JobStatus.SUCCEEDED, 1)
+    assert record.worker != first.name

@@ -12,7 +12,7 @@ from tests.faults.proxy import Moment
 from tests.faults.rig import Rig, until
 
 ANSWER_SECONDS = 6.0
-AWAY_SECONDS = 3.0
+AWAY_SECONDS = 2.0
 
 
 def running_job(rig: Rig) -> str:
@@ -72,7 +72,7 @@ def test_an_s3_that_dies_between_the_picture_and_the_end_has_the_picture(
 
 def test_a_slow_s3_makes_nothing_fail(rig: Rig) -> None:
     for part in rig.parts:
-        part.s3.slow(delay_seconds=0.2)
+        part.s3.slow(delay_seconds=0.1)
     job = rig.submit(**LASTS)
     record = rig.wait_for_end(job.id)
     assert (record.status, record.attempt) == (JobStatus.SUCCEEDED, 1)
@@ -80,18 +80,41 @@ def test_a_slow_s3_makes_nothing_fail(rig: Rig) -> None:
 
 def test_an_s3_that_refuses_the_workers_key_for_a_while_delays_the_job(rig: Rig) -> None:
     job_id = running_job(rig)
+    worker = rig.holder(job_id)
     key = str(rig.settings.s3_access_key_id).encode()
-    for worker in rig.workers:  # S3 itself refuses a key that it does not know
-        worker.s3.change_requests(lambda piece: piece.replace(key, key[::-1]))
+    refused = worker.s3.when(b"PUT ", b"result.", moment=Moment.BEFORE)
+    # S3 itself refuses a key that it does not know.
+    worker.s3.change_requests(lambda piece: piece.replace(key, key[::-1]))
+    refused.wait(60)
     time.sleep(AWAY_SECONDS)
-    for worker in rig.workers:
-        worker.mend()
+    assert rig.record(job_id).status == JobStatus.RUNNING
+    worker.mend()
     record = rig.wait_for_end(job_id)
-    if record.status == JobStatus.FAILED:
-        assert record.error is not None
-        assert record.error.code == ErrorCode.STORAGE
-    else:
-        assert record.status == JobStatus.SUCCEEDED
+    assert (record.status, record.attempt) == (JobStatus.SUCCEEDED, 1)
+
+
+def test_a_picture_that_is_damaged_on_its_way_is_sent_again(rig: Rig) -> None:
+    job_id = running_job(rig)
+    worker = rig.holder(job_id)
+    damaged = worker.s3.when(b"IDAT", moment=Moment.BEFORE)
+    worker.s3.change_requests(lambda piece: piece.replace(b"IDAT", b"idat"))
+    until(lambda: damaged.happened or rig.record(job_id).status.is_terminal, "the picture")
+    time.sleep(1)
+    worker.mend()
+    record = rig.wait_for_end(job_id)  # what lies in S3 is compared with its hash afterwards
+    assert (record.status, record.attempt) == (JobStatus.SUCCEEDED, 1)
+
+
+def test_a_full_disk_of_s3_delays_what_has_to_be_stored(rig: Rig) -> None:
+    job_id = running_job(rig)
+    refused = rig.holder(job_id).s3.when(b"PUT ", b"result.", moment=Moment.AFTER)
+    with rig.full_disk(rig.s3):
+        assert not accepts(rig)
+        refused.wait(60)
+        assert rig.record(job_id).status == JobStatus.RUNNING
+    record = rig.wait_for_end(job_id)
+    assert (record.status, record.attempt) == (JobStatus.SUCCEEDED, 1)
+    until(lambda: accepts(rig), "the API's return")
 
 
 def test_an_api_whose_key_s3_refuses_accepts_nothing(rig: Rig) -> None:

@@ -131,7 +131,7 @@ def test_a_claim_whose_answer_is_lost_costs_no_attempt(rig: Rig) -> None:
 
 def test_an_end_whose_answer_is_lost_is_the_end_all_the_same(rig: Rig) -> None:
     job_id, worker = running_job(rig)
-    loss = worker.redis.when(b"EVALSHA", job_id.encode(), b"succeeded", moment=Moment.ANSWER)
+    loss = worker.redis.when(b"EVALSHA", job_id.encode(), b"succeeded", moment=Moment.ANSWER_LOST)
     record = rig.wait_for_end(job_id)
     loss.wait(1)
     assert (record.status, record.attempt, record.fence) == (JobStatus.SUCCEEDED, 1, 1)

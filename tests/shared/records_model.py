@@ -1,11 +1,12 @@
 """What the scripts of `shared/lua` should do, said a second time in plain Python.
 
-The model keeps no index, counter or queue: it knows jobs, and what lies beside them in Redis follows
+The model keeps no index and no queue: it knows jobs, and what lies beside them in Redis follows
 from these. Times are multiples of 1/4 s, so that sums are the same in Lua and in Python.
 """
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ from shared.jobs import (
     StoredRequest,
 )
 from shared.outbox import SENDING_SECONDS
-from shared.records import CHECKPOINTS_KEPT, PREVIEW_WANTED_SECONDS, Lease, Refusal, Renewal
+from shared.records import CHECKPOINTS_KEPT, PREVIEW_WANTED_SECONDS, Due, Lease, Refusal, Renewal
 from shared.scripts import DURATION_BUCKETS
 from shared.settings import Settings
 
@@ -104,9 +105,9 @@ class ModelJob:
             "history": "".join(self.history),
         }
         as_it_is = (
-            "status fence attempt created_at queued_at started_at finished_at expires_at cancel_requested_at"
-            " worker claim resumed claimed_at lease_until deadline_at ran_seconds webhook_attempts"
-            " webhook_delivered_at webhook_error"
+            "status fence attempt created_at queued_at started_at finished_at expires_at"
+            " cancel_requested_at worker claim resumed claimed_at lease_until deadline_at"
+            " ran_seconds webhook_attempts webhook_delivered_at webhook_error"
         )
         fields |= {name: getattr(self, name) for name in as_it_is.split()}
         return {name: value for name, value in fields.items() if value is not None}
@@ -171,7 +172,8 @@ class Model:
     ) -> Refusal | None:
         if request.id in self.jobs:
             return None
-        key = ticket and self.keys.get((ticket.owner, ticket.idempotency.key_sha256))
+        name = (ticket.owner, ticket.idempotency.key_sha256) if ticket else None
+        key = self.keys.get(name) if name else None
         if ticket and (key is None or key.ticket != ticket.number or key.job):
             return Refusal.SUPERSEDED
         if self.queue_is_full():
@@ -187,12 +189,15 @@ class Model:
             key.until = self.now + self.settings.idempotency_seconds
         return None
 
-    def restore(self, request: StoredRequest, end: JobEnd | None) -> bool:
+    def restore(
+        self, request: StoredRequest, end: JobEnd | None, checkpoints: Sequence[Checkpoint]
+    ) -> bool:
         job_id = request.id
         if job_id in self.jobs or job_id in self.gone or f"jobs/{job_id}/" in self.garbage:
             return False
         created_at = request.created_at.timestamp()
         job = ModelJob(request, created_at, self.now, self.now, fence=int(self.now))
+        job.checkpoints = list(checkpoints)
         if end is not None:
             job.queued_at = None
             job.status, job.output, job.error = end.status, end.output, end.error
@@ -202,7 +207,8 @@ class Model:
                 job.webhook_due = self.now
         if request.idempotency:
             name = (request.owner, request.idempotency.key_sha256)
-            until = created_at + self.settings.idempotency_seconds
+            seconds_left = created_at + self.settings.idempotency_seconds - self.now
+            until = self.now + math.ceil(seconds_left)
             known = self.keys.get(name)
             if until > self.now and not (known and known.job):
                 request_sha256 = request.idempotency.request_sha256
@@ -418,17 +424,25 @@ class Model:
         job.queued_at = job.due = self.now
         return JobStatus.QUEUED
 
-    def take_due(self, limit: int) -> list[tuple[str, Priority]]:
-        due = sorted((job.due, job.request.id) for job in self.unfinished() if job.due <= self.now)
-        taken = [self.jobs[job_id] for _, job_id in due[:limit]]
-        for job in taken:
-            waited = 0.0
-            if job.status == JobStatus.QUEUED:
-                assert job.queued_at is not None
-                waited = self.now - job.queued_at
-            job.due = self.now + max(self.settings.republish_seconds, waited)
-        self.counters["republished"] += len(taken)
-        return [(job.request.id, job.request.priority) for job in taken]
+    def take_due(self, limit: int) -> list[Due]:
+        republish_seconds = self.settings.republish_seconds
+        lost = self._first_due(self.look_after(JobStatus.RUNNING), limit)
+        waiting = self._first_due(self.look_after(JobStatus.QUEUED), limit - len(lost))
+        for job_id in lost:
+            self.jobs[job_id].due = self.now + republish_seconds
+        for job_id in waiting:
+            job = self.jobs[job_id]
+            assert job.queued_at is not None
+            job.due = self.now + max(republish_seconds, self.now - job.queued_at)
+        self.counters["republished"] += len(lost) + len(waiting)
+        return [
+            Due(job_id, self.jobs[job_id].request.priority, job_id in lost)
+            for job_id in (*lost, *waiting)
+        ]
+
+    def look_after(self, status: JobStatus) -> dict[str, float]:
+        """Jobs in this status, and when somebody looks after them."""
+        return {job_id: job.due for job_id, job in self.jobs.items() if job.status == status}
 
     # -- webhooks -------------------------------------------------------------------------------
 
@@ -519,10 +533,6 @@ class Model:
     def found_empty(self, prefix: str) -> None:
         self.garbage.pop(prefix, None)
 
-    def found_leftover(self, job_id: str) -> None:
-        if job_id not in self.jobs:
-            self.garbage.setdefault(f"jobs/{job_id}/", self.now)
-
     def _first_due(self, rows: dict[str, float], limit: int) -> list[str]:
         due = sorted((at, name) for name, at in rows.items() if at <= self.now)
         return [name for _, name in due[:limit]]
@@ -573,7 +583,8 @@ class Model:
         rank = {priority: rank for rank, priority in enumerate(Priority)}
         expected: Database = {
             names.QUEUE: {i: rank[jobs[i].request.priority] for i in self.queue()},
-            names.DUE: {job.request.id: job.due for job in self.unfinished()},
+            names.DUE: self.look_after(JobStatus.QUEUED),
+            names.LEASES: self.look_after(JobStatus.RUNNING),
             names.EXPIRY: {i: job.expires_at for i, job in jobs.items() if job.expires_at},
             names.OUTBOX: {i: job.webhook_due for i, job in jobs.items() if job.webhook_due},
             names.GARBAGE: self.garbage,

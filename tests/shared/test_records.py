@@ -24,7 +24,7 @@ from shared.jobs import (
     Priority,
     StoredOutput,
 )
-from shared.names import DUE
+from shared.names import DUE, LEASES
 from shared.parameters import Parameters
 from shared.records import JobRecords, Lease, Refusal, Renewal
 from shared.settings import Settings
@@ -288,7 +288,7 @@ def test_a_job_that_lost_three_workers_fails_and_says_so(
 
 def due(valkey: redis.Redis) -> list[str]:
     """All jobs that somebody should look after, now or later."""
-    return [str(job_id) for job_id in valkey.zrange(DUE, 0, -1)]
+    return [str(job_id) for name in (DUE, LEASES) for job_id in valkey.zrange(name, 0, -1)]
 
 
 def test_jobs_whose_lease_ran_out_are_due(records: JobRecords, valkey: redis.Redis) -> None:
@@ -297,9 +297,9 @@ def test_jobs_whose_lease_ran_out_are_due(records: JobRecords, valkey: redis.Red
     claim(records, lost)
     assert records.take_due(10) == []
 
-    valkey.zadd(DUE, {lost: 1})
+    valkey.zadd(LEASES, {lost: 1})
 
-    assert records.take_due(10) == [(lost, Priority.LOW)]
+    assert records.take_due(10) == [(lost, Priority.LOW, True)]
     assert records.take_due(10) == []  # taking it puts it off
 
 
@@ -313,7 +313,7 @@ def test_a_waiting_job_is_due_after_a_while_and_then_ever_more_rarely(
 
     valkey.hset(key, "queued_at", created_at - 1000)
     valkey.zadd(DUE, {job_id: 1})
-    assert records.take_due(10) == [(job_id, Priority.NORMAL)]
+    assert records.take_due(10) == [(job_id, Priority.NORMAL, False)]
 
     assert valkey.zscore(DUE, job_id) == pytest.approx(created_at + 1000, abs=5)
 
@@ -322,7 +322,7 @@ def test_a_lease_that_is_renewed_is_not_due(
     records: JobRecords, valkey: redis.Redis, settings: Settings
 ) -> None:
     lease = claim(records, create(records))
-    valkey.zadd(DUE, {lease.job_id: 1})
+    valkey.zadd(LEASES, {lease.job_id: 1})
     assert records.renew(lease) == Renewal.HELD
     assert records.take_due(10) == []
 

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import hypothesis
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -69,6 +71,8 @@ LIMITS = {
     "idempotency_seconds": 400,
     "unused_input_seconds": 200,
 }
+# So that somebody looks after every job, whatever state it is in.
+LIES_IN = {JobStatus.QUEUED: {names.QUEUE, names.DUE}, JobStatus.RUNNING: {names.LEASES}}
 ERROR = JobError(code=ErrorCode.DIVERGED, message="the loss is not a number")
 SHORT_HISTORY = ("MAX_HISTORY_BYTES = 4000", f"MAX_HISTORY_BYTES = {MAX_HISTORY_BYTES}")
 DIGESTS = ("p1", "p2", "p3")
@@ -81,7 +85,9 @@ INPUTS = st.builds(
 )
 REQUESTS = st.fixed_dictionaries(
     {
+        "owner": st.sampled_from(OWNERS),
         "priority": st.sampled_from(Priority),
+        "retried_from": st.sampled_from([None, "0-0"]),
         "webhook": st.sampled_from([None, "https://example.org/told"]),
         "metadata": st.sampled_from([{}, {"note": "h\u00e9llo % {}"}]),
     }
@@ -181,24 +187,35 @@ def _value(name: str, text: str) -> Any:
 
 
 def assert_same(found: Database, expected: Database, besides: tuple[str, ...] = ()) -> None:
-    """Name the keys that differ, and how. What was counted down to zero counts as nothing."""
-    differences = {}
+    """Name what differs, and how. What was counted down to zero counts as nothing."""
+    differences = []
     for key in sorted((found.keys() | expected.keys()) - {*besides}):
-        both = [_without_zeros(key, database.get(key)) for database in (found, expected)]
-        if both[0] != both[1]:
-            differences[key] = both
-    assert differences == {}, "key: [as it is, as it should be]"
+        is_now, should_be = (_fields(key, database.get(key)) for database in (found, expected))
+        differences += [
+            f"{key} {name}: is {is_now.get(name)!r}, should be {should_be.get(name)!r}"
+            for name in sorted(is_now.keys() | should_be.keys())
+            if is_now.get(name) != should_be.get(name)
+        ]
+    assert not differences, "\n".join(differences)
 
 
-def _without_zeros(key: str, value: Any) -> Any:
+def _fields(key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {"": value}
     if key in (names.COUNTERS, names.STATUSES, names.UNFINISHED):
-        value = {name: count for name, count in (value or {}).items() if count}
-    return value or None
+        return {name: count for name, count in value.items() if count}
+    return value
 
 
 def inputs_of(inputs: Inputs) -> set[str]:
     """The hashes of all."""
     return {*inputs.styles, *inputs.masks, *filter(None, (inputs.content, inputs.init))}
+
+
+def checkpoint_of(job_id: str, token: str, step: int) -> Checkpoint:
+    """Of each lease and step another."""
+    key = f"jobs/{job_id}/checkpoints/{token}-{step}.pt"
+    return Checkpoint(key=key, sha256="5" * 64, size_bytes=10**9 + step, step=step)
 
 
 def output_of(lease: Lease) -> StoredOutput:
@@ -233,6 +250,7 @@ class Impasto(RuleBasedStateMachine):
         self.sendings: list[tuple[str, int]] = []
         self.removals: list[tuple[Removal, float]] = []
         self.bucket: set[str] = set()  # inputs that lie in S3
+        self.disasters = False
         self.saved: Any = None
         self.tokens: set[str] = set()
         self.fences: dict[str, float] = {}
@@ -278,8 +296,9 @@ class Impasto(RuleBasedStateMachine):
         return f"{self.posted // 3}-{-self.posted % 3}"
 
     def some_job(self, data: st.DataObject) -> str:
-        known = st.sampled_from([*self.model.jobs, "nobody's"])
+        """Most of the time one that is there."""
         ever = st.sampled_from([*reversed(self.ids), "nobody's"])
+        known = st.sampled_from([*self.model.jobs] or self.ids)
         return str(data.draw(known | known | ever))
 
     def some_lease(self, data: st.DataObject) -> Lease:
@@ -290,6 +309,11 @@ class Impasto(RuleBasedStateMachine):
             st.sampled_from(held or newest_first) | st.sampled_from(newest_first)
         )
         return lease
+
+    @initialize(disasters=st.sampled_from([False, False, True]))
+    def begins(self, disasters: bool) -> None:
+        """Most of the time nothing is lost, so that there are long histories too."""
+        self.disasters = disasters
 
     # -- time, and what is lost -----------------------------------------------------------------
 
@@ -310,6 +334,7 @@ class Impasto(RuleBasedStateMachine):
                 pipe.pexpire(key, int((until - self.model.now + DAY) * 1000))
             pipe.execute()
 
+    @precondition(lambda self: self.disasters)
     @rule()
     def redis_writes_its_file(self) -> None:
         self.service.save()
@@ -326,6 +351,7 @@ class Impasto(RuleBasedStateMachine):
         self.forget_what_was_begun()
         self.pass_time(0)
 
+    @precondition(lambda self: self.disasters)
     @rule(restored=st.sets(st.integers(0, 5)))
     def redis_is_wiped(self, restored: set[int]) -> None:
         """Everything is lost but the manifests in S3, from which some are restored at once."""
@@ -352,12 +378,13 @@ class Impasto(RuleBasedStateMachine):
 
     def restore(self, lost: bool, job_id: str, end: JobEnd | None) -> None:
         request = self.requests[job_id]
+        checkpoints = [] if end else [checkpoint_of(job_id, "1-found", step) for step in (2, 1)]
         inputs = inputs_of(request.inputs)
         if inputs <= self.bucket and not inputs & self.model.deleting.keys():
             self.call(
                 lost,
-                lambda: self.records.restore(request, end),
-                lambda _: self.model.restore(request, end),
+                lambda: self.records.restore(request, end, checkpoints),
+                lambda _: self.model.restore(request, end, checkpoints),
                 same_answer=False,  # that it is there
             )
 
@@ -365,6 +392,10 @@ class Impasto(RuleBasedStateMachine):
 
     @rule(inputs=INPUTS, lost=st.booleans())
     def upload(self, inputs: Inputs, lost: bool) -> None:
+        if self.touch(inputs, lost):
+            self.uploads.append((inputs, self.model.now))
+
+    def touch(self, inputs: Inputs, lost: bool) -> bool:
         digests = sorted(inputs_of(inputs))
         touched = self.call(
             lost,
@@ -373,49 +404,35 @@ class Impasto(RuleBasedStateMachine):
         )
         if touched:
             self.bucket |= set(digests)  # stored, where they were not there
-            self.uploads.append((inputs, self.model.now))
+        return bool(touched)
 
-    @precondition(lambda self: self.may_post())
-    @rule(
-        data=st.data(),
-        owner=st.sampled_from(OWNERS),
-        fields=REQUESTS,
-        limit=st.none() | st.integers(0, 2),
-        lost=st.booleans(),
-    )
-    def post(
-        self,
-        data: st.DataObject,
-        owner: str,
-        fields: dict[str, Any],
-        limit: int | None,
-        lost: bool,
+    @precondition(lambda self: len(self.model.jobs) < MOST_JOBS)
+    @rule(inputs=INPUTS, request=REQUESTS, lost=st.booleans())
+    def post(self, inputs: Inputs, request: dict[str, Any], lost: bool) -> None:
+        if self.touch(inputs, lost):
+            self.create(inputs, request, None, None, lost)
+
+    @precondition(lambda self: self.uploads and len(self.model.jobs) < MOST_JOBS)
+    @rule(data=st.data(), request=REQUESTS, limit=st.none() | st.integers(0, 2), lost=st.booleans())
+    def post_later(
+        self, data: st.DataObject, request: dict[str, Any], limit: int | None, lost: bool
     ) -> None:
-        self.create(data, None, {"owner": owner} | fields, limit, lost)
-
-    @precondition(lambda self: self.may_post() and self.tickets)
-    @rule(data=st.data(), fields=REQUESTS, lost=st.booleans())
-    def post_with_ticket(self, data: st.DataObject, fields: dict[str, Any], lost: bool) -> None:
-        ticket = data.draw(st.sampled_from(self.tickets[::-1]))
-        self.create(data, ticket, {"owner": ticket.owner} | fields, None, lost)
-
-    def may_post(self) -> bool:
-        """The inputs of a request were touched not long before."""
-        since = self.model.now - POSTING_SECONDS
-        self.uploads = [(inputs, at) for inputs, at in self.uploads if at > since]
-        return bool(self.uploads) and len(self.model.jobs) < MOST_JOBS
+        """A while after the inputs were touched, but not too late; perhaps with a ticket."""
+        inputs, touched_at = data.draw(st.sampled_from(self.uploads[::-1]))
+        ticket = data.draw(st.sampled_from([None, *self.tickets]))
+        if self.model.now < touched_at + POSTING_SECONDS:
+            self.create(inputs, request, ticket, limit, lost)
 
     def create(
         self,
-        data: st.DataObject,
-        ticket: Ticket | None,
+        inputs: Inputs,
         fields: dict[str, Any],
+        ticket: Ticket | None,
         limit: int | None,
         lost: bool,
     ) -> None:
-        inputs, _ = data.draw(st.sampled_from(self.uploads[::-1]))
-        retried = data.draw(st.none() | st.sampled_from(self.ids)) if self.ids else None
-        request = job_request(id=self.new_id(), inputs=inputs, retried_from=retried, **fields)
+        fields = {"inputs": inputs} | fields | ({"owner": ticket.owner} if ticket else {})
+        request = job_request(id=self.new_id(), **fields)
         refusal = self.call(
             lost,
             lambda: self.records.create(request, ticket, max_unfinished_jobs=limit),
@@ -466,11 +483,13 @@ class Impasto(RuleBasedStateMachine):
             lambda _: self.model.abandon(ticket),
         )
 
+    @precondition(lambda self: self.ids)
     @rule(data=st.data(), lost=st.booleans())
     def cancel(self, data: st.DataObject, lost: bool) -> None:
         job_id = self.some_job(data)
         self.call(lost, lambda: self.records.cancel(job_id), lambda _: self.model.cancel(job_id))
 
+    @precondition(lambda self: self.ids)
     @rule(data=st.data(), lost=st.booleans())
     def delete(self, data: st.DataObject, lost: bool) -> None:
         job_id = self.some_job(data)
@@ -481,6 +500,7 @@ class Impasto(RuleBasedStateMachine):
             same_answer=False,  # there is no such job any more
         )
 
+    @precondition(lambda self: self.ids)
     @rule(data=st.data())
     def look_at_a_job(self, data: st.DataObject) -> None:
         job_id = self.some_job(data)
@@ -502,6 +522,7 @@ class Impasto(RuleBasedStateMachine):
             queue = self.model.queue()
             assert position == (queue.index(job_id) if job_id in queue else None)
 
+    @precondition(lambda self: self.ids)
     @rule(
         owner=st.sampled_from(OWNERS),
         statuses=st.sets(st.sampled_from(JobStatus), min_size=1),
@@ -519,6 +540,7 @@ class Impasto(RuleBasedStateMachine):
 
     # -- workers --------------------------------------------------------------------------------
 
+    @precondition(lambda self: self.ids)
     @rule(data=st.data(), worker=st.sampled_from(WORKERS), lost=st.booleans())
     def claim(self, data: st.DataObject, worker: str, lost: bool) -> None:
         job_id = self.some_job(data)
@@ -545,8 +567,7 @@ class Impasto(RuleBasedStateMachine):
     @rule(data=st.data(), step=st.integers(1, 4), lost=st.booleans())
     def checkpoint(self, data: st.DataObject, step: int, lost: bool) -> None:
         lease = self.some_lease(data)
-        key = f"jobs/{lease.job_id}/checkpoints/{lease.token}-{step}.pt"
-        made = Checkpoint(key=key, sha256="5" * 64, size_bytes=10**9 + step, step=step)
+        made = checkpoint_of(lease.job_id, lease.token, step)
         self.call(
             lost,
             lambda: self.records.checkpoint(lease, made),
@@ -581,6 +602,7 @@ class Impasto(RuleBasedStateMachine):
         lease = self.some_lease(data)
         self.call(lost, lambda: self.records.release(lease), lambda _: self.model.release(lease))
 
+    @precondition(lambda self: self.ids)
     @rule(limit=st.integers(1, 4), lost=st.booleans())
     def reconcile(self, limit: int, lost: bool) -> None:
         self.call(
@@ -593,6 +615,7 @@ class Impasto(RuleBasedStateMachine):
 
     # -- webhooks -------------------------------------------------------------------------------
 
+    @precondition(lambda self: self.ids)
     @rule(limit=st.integers(1, 3), lost=st.booleans())
     def take_webhooks(self, limit: int, lost: bool) -> None:
         taken = self.call(
@@ -626,6 +649,7 @@ class Impasto(RuleBasedStateMachine):
 
     # -- sweepers -------------------------------------------------------------------------------
 
+    @precondition(lambda self: self.ids)
     @rule(limit=st.integers(1, 3), lost=st.booleans())
     def expire(self, limit: int, lost: bool) -> None:
         self.call(
@@ -676,6 +700,7 @@ class Impasto(RuleBasedStateMachine):
             lambda _: self.model.found_inputs(found),
         )
 
+    @precondition(lambda self: self.ids)
     @rule(is_empty=st.booleans(), lost=st.booleans())
     def sweep_prefix(self, is_empty: bool, lost: bool) -> None:
         prefix = self.call(
@@ -696,20 +721,13 @@ class Impasto(RuleBasedStateMachine):
             self.garbage.found_empty(prefix)
             self.model.found_empty(prefix)
 
-    @precondition(lambda self: self.ids)
-    @rule(data=st.data(), lost=st.booleans())
-    def find_leftover(self, data: st.DataObject, lost: bool) -> None:
-        job_id = data.draw(st.sampled_from(self.ids))
-        if job_id not in self.requests:
-            self.call(
-                lost,
-                lambda: self.garbage.found_leftover(job_id),
-                lambda _: self.model.found_leftover(job_id),
-            )
-
     # -- what holds at any time -----------------------------------------------------------------
 
     @invariant()
+    def everything_holds(self) -> None:
+        self.the_database_is_as_predicted()
+        self.what_is_promised_holds()
+
     def the_database_is_as_predicted(self) -> None:
         database, kept_seconds = self.service.database()
         assert_same(database, self.model.database())
@@ -720,7 +738,6 @@ class Impasto(RuleBasedStateMachine):
             assert early < 30 or early > DAY - 1  # Redis's own clock has gone on for a while
         self.database = database
 
-    @invariant()
     def what_is_promised_holds(self) -> None:
         """Said of the database itself, so that a model that is wrong in the same way is found."""
         records = {
@@ -742,9 +759,12 @@ class Impasto(RuleBasedStateMachine):
             assert record["attempt"] <= LIMITS["max_attempts"]
             assert ("output" in record) == (status == JobStatus.SUCCEEDED)
             assert ("error" in record) == (status == JobStatus.FAILED)
-            assert status.is_terminal == (job_id not in self.database.get(names.DUE, {}))
-            assert status.is_terminal == (job_id in self.database.get(names.EXPIRY, {}))
-            assert (status == JobStatus.QUEUED) == (job_id in self.database.get(names.QUEUE, {}))
+            lies_in = {
+                key
+                for key in (names.QUEUE, names.DUE, names.LEASES, names.EXPIRY)
+                if job_id in self.database.get(key, {})
+            }
+            assert lies_in == LIES_IN.get(status, {names.EXPIRY})
             if status.is_terminal:
                 end = (status, record["finished_at"], record.get("output"), record.get("error"))
                 assert self.final.setdefault(job_id, end) == end
@@ -792,8 +812,9 @@ def make_service(
 
 
 def run(service: Service, **options: Any) -> None:
+    factory: Any = partial(Impasto, service)  # its type says that it must be a class
     run_state_machine_as_test(
-        lambda: Impasto(service),
+        factory,
         settings=hypothesis.settings(
             deadline=None,
             stateful_step_count=60,

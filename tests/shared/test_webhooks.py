@@ -16,8 +16,16 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.errors import InvalidInput
-from shared.jobs import ErrorCode, JobError, JobRecord, JobStatus, StoredOutput
-from shared.webhooks import DELAYS_SECONDS, Signer, check_url, message_id, next_delay, payload
+from shared.jobs import ANONYMOUS, ErrorCode, JobError, JobRecord, JobStatus, StoredOutput
+from shared.webhooks import (
+    DELAYS_SECONDS,
+    Signer,
+    check_url,
+    message_id,
+    next_delay,
+    owner_secrets,
+    payload,
+)
 from tests.shared.conftest import job_request
 from tests.shared.strategies import patient
 
@@ -293,6 +301,17 @@ def test_one_that_was_recorded_is_refused_later() -> None:
     headers = Signer(SECRET).headers("id", BODY, datetime.now(UTC) - timedelta(minutes=6))
     with pytest.raises(WebhookVerificationError):
         Webhook(SECRET).verify(BODY, headers)
+
+
+def test_the_holder_of_one_key_cannot_sign_for_another() -> None:
+    secrets = f"{NEWER}, {SECRET}"
+    headers = Signer(secrets, "0123456789abcdef").headers("id", BODY, datetime.now(UTC))
+    for secret in owner_secrets(secrets, "0123456789abcdef"):
+        Webhook(secret).verify(BODY, headers)
+    for secret in (SECRET, NEWER, *owner_secrets(secrets, "fedcba9876543210")):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(secret).verify(BODY, headers)
+    assert owner_secrets(SECRET, ANONYMOUS) == [SECRET]
 
 
 def test_secrets_are_exchanged_without_a_gap() -> None:

@@ -6,12 +6,12 @@ import pytest
 import redis
 
 from shared.jobs import Priority
-from shared.messaging import Publisher, queue_name
-from shared.names import DUE
+from shared.messaging import RESUME_QUEUE, Publisher, queue_name, worker_config
+from shared.names import DUE, LEASES
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
 from tests.shared.conftest import job_request
-from worker.reconciler import MAX_PUBLISHED_AT_ONCE, Reconciler
+from worker.reconciler import Reconciler
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def create(records: JobRecords, priority: Priority = Priority.NORMAL) -> str:
     return job.id
 
 
-def messages(valkey: redis.Redis, priority: Priority = Priority.NORMAL) -> list[str]:
+def messages(valkey: redis.Redis, queue: str = queue_name(Priority.NORMAL)) -> list[str]:
     """Ids of the jobs that messages wait for, the next one first."""
-    waiting = valkey.lrange(queue_name(priority), 0, -1)
+    waiting = valkey.lrange(queue, 0, -1)
     return [json.loads(str(text))["headers"]["id"] for text in reversed(list(waiting))]
 
 
@@ -46,8 +46,8 @@ def test_jobs_that_have_waited_get_a_message_whatever_else_waits(
     reconciler.run()
 
     assert messages(valkey) == [second, first]
-    assert messages(valkey, Priority.LOW) == [low]
-    assert messages(valkey, Priority.HIGH) == []
+    assert messages(valkey, queue_name(Priority.LOW)) == [low]
+    assert messages(valkey, queue_name(Priority.HIGH)) == []
 
 
 def test_a_job_that_was_just_accepted_needs_no_second_message(
@@ -59,19 +59,27 @@ def test_a_job_that_was_just_accepted_needs_no_second_message(
     assert messages(valkey) == [job_id]
 
 
-def test_a_job_whose_worker_is_gone_gets_one_message(
-    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis
+def test_a_job_whose_worker_is_gone_gets_one_message_before_all_that_wait(
+    reconciler: Reconciler,
+    records: JobRecords,
+    valkey: redis.Redis,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("worker.reconciler.MAX_PUBLISHED_AT_ONCE", 3)
+    waiting = [create(records, Priority.HIGH) for _ in range(5)]
+    make_due(valkey, *waiting)
     lost, held = create(records), create(records)
     for job_id in (lost, held):
         assert isinstance(records.claim(job_id, "w1"), Lease)
     valkey.hset(f"impasto:job:{{{lost}}}", "lease_until", 1)
-    make_due(valkey, lost)
+    valkey.zadd(LEASES, {lost: 1})
 
     reconciler.run()
     reconciler.run()
 
-    assert messages(valkey) == [lost]
+    assert messages(valkey, RESUME_QUEUE) == [lost]
+    assert worker_config(settings)["task_queues"][0].name == RESUME_QUEUE
 
 
 def test_finished_and_canceled_jobs_are_left_alone(
@@ -87,12 +95,16 @@ def test_finished_and_canceled_jobs_are_left_alone(
 
 
 def test_a_long_queue_is_published_in_portions(
-    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis
+    reconciler: Reconciler,
+    records: JobRecords,
+    valkey: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    jobs = [create(records) for _ in range(MAX_PUBLISHED_AT_ONCE + 5)]
+    monkeypatch.setattr("worker.reconciler.MAX_PUBLISHED_AT_ONCE", 20)
+    jobs = [create(records) for _ in range(25)]
     make_due(valkey, *jobs)
     reconciler.run()
-    assert messages(valkey) == jobs[:MAX_PUBLISHED_AT_ONCE]
+    assert messages(valkey) == jobs[:20]
 
 
 def test_one_of_many_workers_looks_in_every_interval(
