@@ -64,10 +64,12 @@ class Garbage:
     def take_unused_input(self) -> Removal | None:
         """An input that no job has used for a while, to be removed from S3 now."""
         number = secrets.token_hex(8)
-        digest = self._scripts.run(
-            "take_unused", self._settings.unused_input_seconds, REMOVING_SECONDS, number
-        )
-        return Removal(str(digest), number) if digest else None
+        digest: str | None = ""
+        while digest == "":  # so many are in use again that Redis takes a breath
+            digest = self._scripts.run(
+                "take_unused", self._settings.unused_input_seconds, REMOVING_SECONDS, number
+            )
+        return Removal(digest, number) if digest else None
 
     def removed_input(self, removal: Removal) -> bool:
         """An unused input is gone from S3. False: it took too long, and may be missed."""

@@ -11,9 +11,10 @@ jobs/<id>/<lease>/manifest.json          files apart; the latter says what repro
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -34,6 +35,10 @@ _CONFIG = Config(
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
     max_pool_connections=32,
+)
+# S3 takes no more than 5 GB at once. Parts one after the other: a picture is painted meanwhile.
+_IN_PARTS = TransferConfig(
+    multipart_threshold=64 * 2**20, multipart_chunksize=64 * 2**20, use_threads=False
 )
 # The API must not hang where a worker would patiently retry. It looks before it writes, so that
 # a server that is away is noticed by the quick one, and a slow one may still take large files.
@@ -88,6 +93,17 @@ class Storage:
     def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store `data` under `key`, replacing what is there."""
         self._writer.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+
+    def put_file(self, key: str, file: BinaryIO, content_type: str) -> None:
+        """Store what `file` has from its beginning, which may be gigabytes, in parts."""
+        file.seek(0)
+        self._writer.upload_fileobj(
+            file,
+            self._bucket,
+            key,
+            ExtraArgs={"ContentType": content_type},
+            Config=_IN_PARTS,
+        )
 
     def put_checked(self, key: str, data: bytes, content_type: str) -> None:
         """`put`, and see that what lies there now is `data`.

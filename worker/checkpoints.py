@@ -1,8 +1,7 @@
 """Checkpoints: the whole state of a run in S3, from which any other worker goes on.
 
-A file is a line that names the format and the SHA-256 of what follows, and what `torch.save` made
-of the state. It counts only once the job's record points at it, which only the holder of the lease
-can do. The newest two are kept, since the newest may turn out to be damaged.
+A checkpoint counts only once the job's record points at it and tells its SHA-256, which only the
+holder of the lease can do. The newest two are kept, since the newest may turn out to be damaged.
 """
 
 import hashlib
@@ -21,7 +20,7 @@ from shared.jobs import Checkpoint, JobRecord
 from shared.records import JobRecords, Lease
 from shared.storage import STORAGE_ERRORS, ObjectMissing, Storage, checkpoint_key
 from worker.engine import EngineError, Stylization
-from worker.engine.memory import is_out_of_memory
+from worker.engine.memory import available_bytes
 from worker.errand import Errand
 from worker.pace import Interval
 from worker.stops import Stops
@@ -31,7 +30,9 @@ SHARE = 0.01
 LONGEST_PAUSE_SECONDS = 300.0
 # SIGTERM leaves 10 s for all: what is not stored by then is painted again.
 LAST_SECONDS = 6.0
-FORMAT = b"impasto-checkpoint-1"
+FORMAT = 1
+# Beside the state: its copy, and the file that is made of the copy.
+COPIES = 2.2
 CONTENT_TYPE = "application/octet-stream"
 log = structlog.get_logger(__name__)
 
@@ -48,28 +49,28 @@ class Resumed:
     seconds: float  # that it had been painted for
 
 
-def encode(run: Stylization, seconds: float) -> Callable[[], bytes]:
+def encode(run: Stylization, seconds: float) -> Callable[[], io.BytesIO]:
     """What makes a checkpoint's file of the run as it is now; may be called in another thread."""
-    state = {"run": run.state_dict(), "seconds": seconds}  # copies
+    state = {"format": FORMAT, "run": run.state_dict(), "seconds": seconds}  # copies
 
-    def to_bytes() -> bytes:
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        data = buffer.getbuffer()
-        return b" ".join([FORMAT, hashlib.sha256(data).hexdigest().encode()]) + b"\n" + data
+    def to_file() -> io.BytesIO:
+        file = io.BytesIO()
+        torch.save(state, file)
+        return file
 
-    return to_bytes
+    return to_file
 
 
-def decode(data: bytes) -> dict[str, Any]:
+def decode(data: bytes, sha256: str) -> dict[str, Any]:
     """The state in a checkpoint's file. Raises `CheckpointCorrupt`."""
-    head, _, body = data.partition(b"\n")
-    if head != b" ".join([FORMAT, hashlib.sha256(body).hexdigest().encode()]):
-        raise CheckpointCorrupt("it is not what was stored, or of another version of Impasto")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise CheckpointCorrupt("it is not what was stored")
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise CheckpointCorrupt(str(error)) from None
+    if state.get("format") != FORMAT:
+        raise CheckpointCorrupt("it is of another version of Impasto")
     return state
 
 
@@ -103,9 +104,8 @@ class Checkpoints:
             try:
                 read = partial(self._storage.get, checkpoint.key)
                 data = stops.through_outages(read, STORAGE_ERRORS, "S3")
-                if hashlib.sha256(data).hexdigest() != checkpoint.sha256:
-                    raise CheckpointCorrupt("its hash is not that of the record")
-                state = decode(data)
+                state = decode(data, checkpoint.sha256)
+                del data  # may be gigabytes
                 run = start()
                 run.load_state_dict(state["run"])
             except (ObjectMissing, CheckpointCorrupt, EngineError, LookupError, TypeError) as error:
@@ -127,12 +127,7 @@ class Checkpoints:
         if nearly_done or not self._interval.is_due():
             return
         with self._interval.counted():
-            try:
-                self._saving = self._begin(run, seconds)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                log.warning("too little memory for a checkpoint")
+            self._saving = self._begin(run, seconds)
 
     def save_last(self, run: Stylization, seconds: float) -> None:
         """Save now, if that can be done in time."""
@@ -142,30 +137,38 @@ class Checkpoints:
         if run.step == self._saved_step or time.monotonic() > until:
             return
         saving = self._begin(run, seconds)
+        if saving is None:
+            return
         if saving.wait(until - time.monotonic()):
             self._settle(saving)
         else:
             log.warning("no time for a last checkpoint")
 
-    def _begin(self, run: Stylization, seconds: float) -> Errand[float]:
-        to_bytes, step = encode(run, seconds), run.step
+    def _begin(self, run: Stylization, seconds: float) -> Errand[float] | None:
+        """Begin to save; None where that would take too much memory."""
+        if not _fits(run):
+            log.warning("too little memory for a checkpoint", size_bytes=run.state_bytes)
+            return None
+        to_file, step = encode(run, seconds), run.step
 
         def save() -> float:
             """Returns the processor's time that it took."""
-            self._save(to_bytes(), step)
+            self._save(to_file(), step)
             return time.thread_time()
 
         self._saved_step = step
         return Errand(save)
 
-    def _save(self, data: bytes, step: int) -> None:
+    def _save(self, file: io.BytesIO, step: int) -> None:
+        data = file.getbuffer()
         checkpoint = Checkpoint(
             key=checkpoint_key(self._lease.job_id, self._lease.token, step),
             sha256=hashlib.sha256(data).hexdigest(),
             size_bytes=len(data),
             step=step,
         )
-        self._storage.put(checkpoint.key, data, CONTENT_TYPE)
+        data.release()
+        self._storage.put_file(checkpoint.key, file, CONTENT_TYPE)
         dropped = self._records.checkpoint(self._lease, checkpoint)
         if dropped is None:
             log.info("checkpoint not used: the lease is lost")
@@ -178,3 +181,12 @@ class Checkpoints:
             self._interval.charge(saving.result())
         except Exception as error:  # whatever it is, the job goes on, and the one before counts
             log.warning("checkpoint not stored", error=repr(error))
+
+
+def _fits(run: Stylization) -> bool:
+    """Whether there is memory for the copy of the state, which may be on a GPU, and the file."""
+    if run.device.type == "cpu":
+        return COPIES * run.state_bytes < available_bytes(run.device)
+    return run.state_bytes < available_bytes(run.device) and (
+        run.state_bytes < available_bytes(torch.device("cpu"))
+    )

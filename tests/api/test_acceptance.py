@@ -162,6 +162,28 @@ def test_while_the_first_is_worked_on_the_second_is_told_to_wait(
     assert send(api, headers=key).get_json()["id"] == first.get_json()["id"]
 
 
+def test_a_request_that_took_too_long_gives_way_to_its_own_repetition(
+    through: Callable[..., Settings], storage_line: Proxy, valkey: redis.Redis, traces: Traces
+) -> None:
+    application = create_app(through())
+    before = traces.jobs()
+    seconds: list[TestResponse] = []
+
+    def two_minutes_later() -> None:
+        valkey.delete(*valkey.keys("impasto:idempotency:*"))
+        seconds.append(send(application.test_client()))
+
+    storage_line.when(*ARCHIVING, moment=Moment.BEFORE, do=two_minutes_later)
+    first = send(application.test_client())
+
+    (second,) = seconds
+    assert second.status_code == 202
+    assert_refused(first, 409, "in_flight")
+    assert send(application.test_client()).get_json()["id"] == second.get_json()["id"]
+    assert traces.jobs() - before == {second.get_json()["id"]}
+    assert valkey.zcard(QUEUE) == 1
+
+
 # -- refusals -----------------------------------------------------------------------------------
 
 

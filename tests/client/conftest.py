@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,9 +20,9 @@ NOBODY = "http://127.0.0.1:9"
 Run = Callable[..., Result]
 
 
-@pytest.fixture(scope="session")
-def url(settings: Settings) -> Iterator[str]:
-    """Where the API listens."""
+@contextmanager
+def listening(settings: Settings) -> Iterator[str]:
+    """Where an API listens."""
     server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -31,6 +32,13 @@ def url(settings: Settings) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture(scope="session")
+def url(settings: Settings) -> Iterator[str]:
+    """Where the API listens that most tests ask. It has never seen a key, and no test makes one."""
+    with listening(settings) as url:
+        yield url
 
 
 @pytest.fixture

@@ -81,8 +81,8 @@ def test_an_unknown_command_is_wrong_usage(run: Run) -> None:
 def test_commands_that_ask_the_service_import_nothing_heavy(url: str) -> None:
     code = (
         "import sys; from client.cli import main\n"
-        "for command in (['status', 'x'], ['jobs'], ['cancel', 'x'], ['result', 'x'], ['retry', 'x'],"
-        " ['delete', 'x'], ['presets'], ['submit', '--help']):\n"
+        "for command in (['status', 'x'], ['jobs'], ['cancel', 'x'], ['result', 'x'],"
+        " ['retry', 'x'], ['delete', 'x'], ['presets'], ['submit', '--help']):\n"
         "    try: main(command)\n"
         "    except SystemExit: pass\n"
         "heavy = ('torch', 'numpy', 'flask', 'celery', 'boto3', 'redis', 'PIL')\n"

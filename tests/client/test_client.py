@@ -20,7 +20,7 @@ from shared.jobs import ErrorCode, Inputs, Job, JobError, JobStatus, Priority, S
 from shared.keys import ApiKeys
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
-from tests.client.conftest import NOBODY
+from tests.client.conftest import NOBODY, listening
 
 Paint = Callable[[str], StoredOutput]
 MakePicture = Callable[..., Path]
@@ -158,7 +158,6 @@ def test_a_deleted_job_is_gone(impasto: Impasto, job_id: str) -> None:
 
 
 def test_a_key_is_sent_from_the_argument_or_the_environment(
-    url: str,
     valkey: redis.Redis,
     settings: Settings,
     records: JobRecords,
@@ -168,19 +167,20 @@ def test_a_key_is_sent_from_the_argument_or_the_environment(
     keys = ApiKeys(valkey, settings)
     secret = keys.create("studio")
     (key,) = keys.list()
-    with Impasto(url, api_key=secret) as impasto:
-        job = impasto.submit(picture_file("content"), [picture_file("style")])
-    found = records.get(job.id)
-    assert found is not None
-    assert found[0].owner == key.id
+    with listening(settings) as url:
+        with Impasto(url, api_key=secret) as impasto:
+            job = impasto.submit(picture_file("content"), [picture_file("style")])
+        found = records.get(job.id)
+        assert found is not None
+        assert found[0].owner == key.id
 
-    monkeypatch.setenv("IMPASTO_API_KEY", f"{secret}\n")  # as `$(cat file)` would not have it
-    with Impasto(url) as impasto:
-        assert impasto.job(job.id) == job
+        monkeypatch.setenv("IMPASTO_API_KEY", f"{secret}\n")
+        with Impasto(url) as impasto:
+            assert impasto.job(job.id) == job
 
-    with Impasto(url, api_key="impasto_wrong") as impasto, pytest.raises(ApiProblem) as refusal:
-        impasto.jobs()
-    assert refusal.value.status == 401
+        with Impasto(url, api_key="impasto_no") as impasto, pytest.raises(ApiProblem) as refusal:
+            impasto.jobs()
+        assert refusal.value.status == 401
 
 
 @pytest.mark.parametrize("key", ["schl\u00fcssel", "a\nb", "\0"])

@@ -1,4 +1,4 @@
-"""Requests that make a job: whatever happens on the way, the caller has one job or knows of none."""
+"""Requests that make a job: whatever happens on the way, it is one job, and the caller has it."""
 
 import threading
 import time

@@ -1,5 +1,6 @@
 """`impasto recover`, as an operator runs it after Redis came back empty."""
 
+import io
 import json
 import uuid
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 import redis
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from client.cli import main
 from client.commands import recover as module
@@ -176,11 +178,14 @@ def test_a_server_that_is_away_is_named(
     assert f"{server} does not answer" in result.stderr
 
 
-def test_a_bar_is_shown_when_it_takes_longer(
+def test_what_takes_longer_shows_a_bar_that_is_not_in_the_way_of_scripts(
     recover: Recover, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lose(storage)
+    lose(storage, 2)
+    terminal = io.StringIO()
+    monkeypatch.setattr(module, "stderr", Console(file=terminal, force_terminal=True))
     monkeypatch.setattr(module, "BAR_AFTER_SECONDS", 0.0)
-    result = recover()
-    assert result.exit_code == DONE
-    assert "Reading jobs" not in result.stdout
+    result = recover("--json")
+    assert "Reading jobs" in terminal.getvalue()
+    assert "100%" in terminal.getvalue()
+    assert json.loads(result.stdout)["restored"] == 2

@@ -154,6 +154,16 @@ def test_a_touch_does_not_let_a_used_input_be_removed_later(
     assert take_all(garbage) == [CONTENT]
 
 
+def test_an_unused_input_is_found_behind_many_that_are_used_again(
+    garbage: Garbage, valkey: redis.Redis
+) -> None:
+    used = [f"{number:064x}" for number in range(300)]
+    valkey.zadd(names.UNUSED_INPUTS, dict.fromkeys(used, LONG_AGO) | {CONTENT: LONG_AGO + 1})
+    valkey.hset(names.INPUT_USES, mapping=dict.fromkeys(used, 1))
+    assert take_all(garbage) == [CONTENT]
+    assert valkey.zcard(names.UNUSED_INPUTS) == 0
+
+
 def test_an_input_that_is_being_removed_cannot_be_touched_until_it_is_gone(
     garbage: Garbage, valkey: redis.Redis
 ) -> None:

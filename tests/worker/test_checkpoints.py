@@ -1,9 +1,12 @@
 """A run that goes on from a checkpoint ends as if it had never stopped."""
 
+import hashlib
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import pytest
 import redis
@@ -205,13 +208,13 @@ def test_the_run_is_not_held_up_while_a_checkpoint_is_stored(
     job: Job, start: Callable[[], Stylization], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_go = threading.Event()
-    put = job.storage.put
+    put = job.storage.put_file
 
-    def slowly(key: str, data: bytes, content_type: str) -> None:
+    def slowly(key: str, data: BinaryIO, content_type: str) -> None:
         assert let_go.wait(60)
         put(key, data, content_type)
 
-    monkeypatch.setattr(job.storage, "put", slowly)
+    monkeypatch.setattr(job.storage, "put_file", slowly)
     checkpoints, run = job.checkpoints(), start()
     for progress in run:
         checkpoints.save_if_due(run, 1.0, None)
@@ -224,7 +227,7 @@ def test_the_run_is_not_held_up_while_a_checkpoint_is_stored(
     # What was saved is the state at which it was begun, though the run went on meanwhile
     (checkpoint,) = job.record.checkpoints
     assert checkpoint.step < 6
-    state = decode(job.storage.get(checkpoint.key))
+    state = decode(job.storage.get(checkpoint.key), checkpoint.sha256)
     assert state["run"]["progress"]["steps"] == checkpoint.step
 
 
@@ -253,7 +256,7 @@ def test_a_last_checkpoint_is_given_up_when_there_is_no_time_for_it(
 ) -> None:
     monkeypatch.setattr(module, "LAST_SECONDS", 0.3)
     forever = threading.Event()
-    monkeypatch.setattr(job.storage, "put", lambda *_: forever.wait(60))
+    monkeypatch.setattr(job.storage, "put_file", lambda *_: forever.wait(60))
     run = start()
     paint(run, 2)
     before = time.monotonic()
@@ -263,8 +266,39 @@ def test_a_last_checkpoint_is_given_up_when_there_is_no_time_for_it(
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(start: Callable[[], Stylization]) -> None:
-    data = encode(start(), 1.0)()
-    assert decode(data)["seconds"] == 1.0
-    for wrong in (b"", b"\n", data[:-1], data + b"x", b"x" + data, data.replace(b"-1 ", b"-2 ", 1)):
+    data = encode(start(), 1.0)().getvalue()
+    sound = hashlib.sha256(data).hexdigest()
+    assert decode(data, sound)["seconds"] == 1.0
+    with pytest.raises(CheckpointCorrupt):
+        decode(data + b"x", sound)
+    for wrong in (b"", b"x", data[:-100], torch_file({"format": 2}), torch_file({})):
         with pytest.raises(CheckpointCorrupt):
-            decode(wrong)
+            decode(wrong, hashlib.sha256(wrong).hexdigest())
+
+
+def torch_file(state: dict[str, int]) -> bytes:
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
+def test_a_state_that_does_not_fit_twice_is_not_saved_and_the_job_goes_on(
+    job: Job, start: Callable[[], Stylization], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start()
+    paint(run, 2)
+    size = len(encode(run, 1.0)().getvalue())
+    assert run.state_bytes == pytest.approx(size, rel=0.2)
+    monkeypatch.setattr(module, "available_bytes", lambda _: 2 * run.state_bytes)
+    job.checkpoints().save_last(run, 1.0)
+    assert job.record.checkpoints == []
+    monkeypatch.setattr(module, "available_bytes", lambda _: 3 * run.state_bytes)
+    job.checkpoints().save_last(run, 1.0)
+    assert [checkpoint.step for checkpoint in job.record.checkpoints] == [2]
+
+
+def test_a_large_checkpoint_is_stored_in_parts(storage: Storage) -> None:
+    data = bytes(range(256)) * (300 * 2**10)  # more than one part
+    storage.put_file("parts", io.BytesIO(data), "application/octet-stream")
+    assert storage.get("parts") == data
+    storage.delete("parts")

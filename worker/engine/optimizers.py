@@ -38,6 +38,10 @@ class Optimizer(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a `state_dict`."""
 
+    @property
+    def state_bytes(self) -> int:
+        """How large its `state_dict` is."""
+
 
 @dataclass
 class LearningRate:
@@ -113,6 +117,11 @@ class Adam:
         self.steps = int(state["steps"])
         self.first.copy_(state["first"])
         self.second.copy_(state["second"])
+
+    @property
+    def state_bytes(self) -> int:
+        """How large its `state_dict` is."""
+        return self.first.nbytes + self.second.nbytes
 
 
 class LBFGS:
@@ -284,6 +293,11 @@ class LBFGS:
         self.sy.copy_(state["sy"])
         self.yy.copy_(state["yy"])
         self.gamma.copy_(state["gamma"])
+
+    @property
+    def state_bytes(self) -> int:
+        """How large its `state_dict` is."""
+        return self.history[: self.pairs].nbytes
 
 
 def build_optimizer(

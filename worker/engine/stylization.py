@@ -232,6 +232,18 @@ class Stylization:
         return losses
 
     @property
+    def device(self) -> torch.device:
+        """Where it is painted."""
+        return self._vgg.device
+
+    @property
+    def state_bytes(self) -> int:
+        """About how large a `state_dict` is, most of which may be what the optimiser remembers."""
+        stage = self._stage
+        # Of the picture: now, the average, and both where all was well
+        return 4 * stage.variable.nbytes + stage.optimizer.state_bytes
+
+    @property
     def provenance(self) -> Provenance:
         """What computes this picture."""
         return Provenance(
