@@ -130,6 +130,12 @@ class Settings(BaseSettings):
     step_timeout_seconds: float = Field(
         900.0, gt=0, description="A job that makes no step for so long is taken from its worker, s."
     )
+    outage_patience_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="How long a job waits for an S3 that is away before its worker gives it back,"
+        " since another one may reach it, s.",
+    )
     checkpoint_interval_seconds: float = Field(
         30.0, gt=0, description="Shortest time between two checkpoints of a job, s."
     )

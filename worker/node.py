@@ -45,6 +45,7 @@ class Node:
     progress: ProgressWriter
     publisher: Publisher
     storage: Storage
+    probe: Storage  # the same, but quick to give up
     archive: Archive
     heartbeat: Heartbeat
     rounds: tuple[Round, ...]
@@ -87,9 +88,8 @@ class Node:
         postman = Postman(Outbox(redis, records), settings)
         garbage = Garbage(redis, settings)
         # Quick to give up: a removal has to end before somebody else may begin it
-        sweeper = Sweeper(
-            redis, garbage, Storage(settings, patient=False), settings.sweep_interval_seconds
-        )
+        probe = Storage(settings, patient=False)
+        sweeper = Sweeper(redis, garbage, probe, settings.sweep_interval_seconds)
         rounds = (
             Round("sweeper", sweeper.run_if_due, sweeper.interval_seconds),
             Round("reconciler", reconciler.run_if_due, reconciler.interval_seconds),
@@ -123,6 +123,7 @@ class Node:
             progress=ProgressWriter(settings),
             publisher=publisher,
             storage=storage,
+            probe=probe,
             archive=Archive(storage),
             heartbeat=heartbeat,
             rounds=rounds,

@@ -4,7 +4,8 @@ Interrupted
 ├── Canceled        somebody asked for the end of the job
 ├── LeaseLost       another worker has the job; nothing may be written any more
 ├── Overdue         the job ran longer than it may
-└── ShuttingDown    this worker is going; another one takes the job
+├── ShuttingDown    this worker is going; another one takes the job
+└── Unreachable     this worker cannot reach a server; perhaps another one can
 """
 
 import time
@@ -46,6 +47,10 @@ class ShuttingDown(Interrupted):
     """This worker is going; another one takes the job."""
 
 
+class Unreachable(Interrupted):
+    """This worker cannot reach a server; perhaps another one can."""
+
+
 class Flag(Protocol):
     """`threading.Event` and `multiprocessing.Event` are flags."""
 
@@ -56,8 +61,22 @@ class Flag(Protocol):
 class Stops:
     """Asked between two steps, and wherever a job waits."""
 
-    def __init__(self, hold: Hold, shutting_down: Flag, wishes: Callable[[], Wishes]) -> None:
+    def __init__(
+        self,
+        hold: Hold,
+        shutting_down: Flag,
+        wishes: Callable[[], Wishes],
+        patience_seconds: float,
+    ) -> None:
+        """
+        Args:
+            hold: the job.
+            shutting_down: raised when the worker is going.
+            wishes: asks what somebody wants of the job.
+            patience_seconds: how long a server may be away until the job is given back.
+        """
         self.preview_wanted = False
+        self._patience_seconds = patience_seconds
         self._hold = hold
         self._shutting_down = shutting_down
         self._wishes = wishes
@@ -113,14 +132,17 @@ class Stops:
         """What `action` returns, however often it is tried: a server that is away comes back.
 
         Raises:
-            Interrupted: the job may not go on.
+            Interrupted: the job may not go on, or has waited long enough.
         """
         pause = 0.5
+        until = time.monotonic() + self._patience_seconds
         while True:
             try:
                 return self.wait_for(action)
             except outages as error:
                 log.warning(f"{server} is away; the job waits", error=repr(error))
+            if time.monotonic() > until:  # it may be this worker's clock, keys or network
+                raise Unreachable(server)
             again = time.monotonic() + pause
             while time.monotonic() < again:
                 self._hold.lost.wait(LOOK_SECONDS)

@@ -19,9 +19,18 @@ from worker.errand import Errand
 from worker.heartbeat import Hold
 from worker.node import Node
 from worker.painter import paint
-from worker.stops import Canceled, Flag, LeaseLost, Overdue, ShuttingDown, Stops
+from worker.stops import (
+    Canceled,
+    Flag,
+    LeaseLost,
+    Overdue,
+    ShuttingDown,
+    Stops,
+    Unreachable,
+)
 
 ARCHIVE_SECONDS = 5.0
+REACH_SECONDS = 10.0
 log = structlog.get_logger(__name__)
 
 
@@ -33,6 +42,10 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
     """
     with node.speedometer.resting():
         node.threads.take()
+        if not _reaches_storage(node, shutting_down):
+            _publish_again(node, job_id)
+            log.warning("job not taken: S3 is away", job_id=job_id)
+            raise Ignore("S3 is away")
         asked = time.monotonic()
         try:
             lease = node.records.claim(job_id, node.name)
@@ -51,15 +64,15 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
             except LeaseLost:
                 log.warning("lease lost; another worker has the job")
                 raise Ignore("lost") from None
-            except ShuttingDown:
+            except (ShuttingDown, Unreachable) as reason:
                 _give_back(node, lease)
-                raise Ignore("shutting down") from None
+                raise Ignore(repr(reason)) from None
             finally:
                 release_memory(node.network.device)
 
 
 def _run_held(node: Node, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
-    """Paint, and tell how it ended. Raises `LeaseLost` and `ShuttingDown`: then it has not."""
+    """Paint, and tell how it ended. It has not where an `Interrupted` is raised."""
     lease = hold.lease
 
     def publish(progress: Progress) -> None:
@@ -74,7 +87,7 @@ def _run_held(node: Node, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
         except RedisError:
             return Wishes(cancel=False, preview=False)
 
-    stops = Stops(hold, shutting_down, wishes)
+    stops = Stops(hold, shutting_down, wishes, node.settings.outage_patience_seconds)
     found = stops.through_outages(lambda: node.records.get(lease.job_id), AWAY, "Redis")
     if found is None:
         raise LeaseLost
@@ -83,7 +96,7 @@ def _run_held(node: Node, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
 
     try:
         output, progress = paint(node, record, lease, stops, publish)
-    except (LeaseLost, ShuttingDown):
+    except (LeaseLost, ShuttingDown, Unreachable):
         raise
     except Canceled:
         _end(node, stops, lease, lambda: node.records.stop(lease))
@@ -123,12 +136,36 @@ def _give_back(node: Node, lease: Lease) -> None:
     try:
         status = node.records.release(lease)
         log.info("job given back", status=status)
-        if status == JobStatus.QUEUED:
-            found = node.records.get(lease.job_id)
-            if found is not None:
-                node.publisher.publish(lease.job_id, found[0].priority, begun=True)
     except AWAY as error:  # the lease runs out, and the reconciler sends a message
         log.warning("job not given back", error=repr(error))
+        return
+    if status == JobStatus.QUEUED:
+        _publish_again(node, lease.job_id)
+
+
+def _publish_again(node: Node, job_id: str) -> None:
+    try:
+        found = node.records.get(job_id)
+        if found is not None and not found[0].status.is_terminal:
+            record = found[0]
+            node.publisher.publish(job_id, record.priority, begun=record.fence > 0)
+    except AWAY as error:  # the reconciler does it
+        log.warning("job not published", error=repr(error))
+
+
+def _reaches_storage(node: Node, shutting_down: Flag) -> bool:
+    """Whether S3 answers this worker, before it takes a job that another one could paint."""
+    until = time.monotonic() + REACH_SECONDS
+    while True:
+        try:
+            node.probe.ping()
+        except STORAGE_ERRORS as error:
+            log.warning("S3 does not answer this worker", error=repr(error))
+        else:
+            return True
+        if shutting_down.is_set() or time.monotonic() > until:
+            return False
+        time.sleep(1.0)
 
 
 def _reason(error: Exception) -> JobError:

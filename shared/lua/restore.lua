@@ -29,7 +29,7 @@ end
 local key = string.format(IDEMPOTENCY_PATTERN, owner, ARGV[9])
 local key_seconds = math.ceil(ARGV[4] + ARGV[11] - at)
 if ARGV[9] ~= '' and key_seconds > 0 and not redis.call('HGET', key, 'job') then
-  redis.call('DEL', key) -- a request that is worked on finds itself superseded, and is sent again
+  -- A request that is worked on meanwhile finds itself superseded, and is sent again.
   redis.call('HSET', key, 'request', ARGV[10], 'job', id)
   redis.call('EXPIRE', key, key_seconds)
 end

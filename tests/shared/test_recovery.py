@@ -275,7 +275,7 @@ def test_the_checkpoints_of_a_later_claim_are_newer(
 ) -> None:
     job_id = service.post()
     service.checkpoint(service.claim(job_id), 700)
-    for _ in range(10):  # 11 comes after 2, though not in an alphabet
+    for _ in range(9):  # 10 comes after 9, though not in an alphabet
         valkey.hset(names.record(job_id), "lease_until", 1)
         valkey.hset(names.record(job_id), "attempt", 0)
         newest = service.checkpoint(service.claim(job_id), 20)
@@ -308,9 +308,8 @@ def test_of_two_whole_pictures_that_of_the_later_claim_counts(
     for _ in range(9):
         valkey.hset(names.record(job_id), "lease_until", 1)
         valkey.hset(names.record(job_id), "attempt", 0)
-        lease = service.claim(job_id)
-    assert lease.fence == 10
-    output = service.store_result(lease, b"the newer one")
+        output = service.store_result(service.claim(job_id), b"a newer one")
+    assert service.get(job_id).fence == 10  # 10 comes after 9, though not in an alphabet
     valkey.flushall()
     recovery.run()
     assert service.get(job_id).output == output
@@ -539,6 +538,19 @@ def test_a_deleted_job_does_not_come_back(
     valkey.delete(names.gone(job_id))  # after a week, in which nobody could sweep
     assert counts(recovery.run()) == {Outcome.DELETED: 1}
     assert service.records.get(job_id) is None
+
+
+def test_a_job_that_is_deleted_while_recovery_reads_it_does_not_come_back(
+    service: Service, records: JobRecords, archive: Archive, valkey: redis.Redis
+) -> None:
+    job_id = service.succeeded()
+    request, end = archive.request(job_id), archive.end(job_id)
+    assert request is not None
+    assert service.records.delete(job_id)
+    assert not records.restore(request, end)
+    valkey.delete(names.gone(job_id))
+    assert not records.restore(request, end)
+    assert records.get(job_id) is None
 
 
 def test_a_deletion_that_s3_knows_of_outlasts_redis(

@@ -72,7 +72,7 @@ class Job:
 
     def stops(self, settings: Settings) -> Stops:
         hold = Hold(self.lease, settings, time.monotonic() + 3600)
-        return Stops(hold, threading.Event(), lambda: Wishes(cancel=False, preview=False))
+        return Stops(hold, threading.Event(), lambda: Wishes(cancel=False, preview=False), 60)
 
     def take_over(self) -> None:
         """Another worker gets the job, whose first one is lost."""

@@ -76,7 +76,7 @@ def paint_job(network: VGG19, shelf: Shelf) -> Paint:
     node = SimpleNamespace(network=network, storage=shelf, settings=Settings(), records=None)
     lease = Lease("job", fence=1, attempt=1, claim="c")
     hold = Hold(lease, node.settings, time.monotonic() + 3600)  # as if it was always renewed
-    stops = Stops(hold, threading.Event(), lambda: Wishes(cancel=False, preview=False))
+    stops = Stops(hold, threading.Event(), lambda: Wishes(cancel=False, preview=False), 60)
 
     def call(inputs: Inputs, **params: Any) -> tuple[StoredOutput, JobProgress]:
         record = JobRecord(

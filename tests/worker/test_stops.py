@@ -18,6 +18,7 @@ from worker.stops import (
     Overdue,
     ShuttingDown,
     Stops,
+    Unreachable,
 )
 
 NOTHING = Wishes(cancel=False, preview=False)
@@ -28,12 +29,12 @@ BRIEF = Settings(lease_seconds=0.4, heartbeat_seconds=0.1, _env_file=None)
 class Held:
     """A job that is held, and what may happen to it."""
 
-    def __init__(self, settings: Settings = LASTING) -> None:
+    def __init__(self, settings: Settings = LASTING, patience: float = 60.0) -> None:
         lease = Lease("job", fence=1, attempt=1, claim="c")
         self.hold = Hold(lease, settings, time.monotonic())
         self.shutting_down = threading.Event()
         self.wished = NOTHING
-        self.stops = Stops(self.hold, self.shutting_down, lambda: self.wished)
+        self.stops = Stops(self.hold, self.shutting_down, lambda: self.wished, patience)
 
 
 def later(seconds: float, action: Callable[[], None]) -> None:
@@ -124,6 +125,11 @@ def test_an_outage_is_waited_out() -> None:
     flaky = Flaky(2)
     assert Held().stops.through_outages(flaky, AWAY, "Redis") == "answer"
     assert flaky.left == 0
+
+
+def test_a_worker_that_alone_does_not_reach_a_server_gives_its_job_back() -> None:
+    with pytest.raises(Unreachable):
+        Held(patience=0.6).stops.through_outages(Flaky(1000), AWAY, "S3")
 
 
 def test_what_is_no_outage_is_raised() -> None:
