@@ -45,7 +45,7 @@ _IN_PARTS = TransferConfig(
 _QUICK = _CONFIG.merge(
     Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
 )
-_IMPATIENT = _QUICK.merge(Config(read_timeout=20))
+_IMPATIENT = _QUICK.merge(Config(read_timeout=5))
 
 
 class ObjectMissing(Exception):

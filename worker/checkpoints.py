@@ -145,7 +145,9 @@ class Checkpoints:
             log.warning("no time for a last checkpoint")
 
     def _begin(self, run: Stylization, seconds: float) -> Errand[float] | None:
-        """Begin to save; None where that would take too much memory."""
+        """Begin to save; None where that would take too much memory, or nothing is left to do."""
+        if run.step == run.total_steps:
+            return None
         if not _fits(run):
             log.warning("too little memory for a checkpoint", size_bytes=run.state_bytes)
             return None

@@ -292,10 +292,10 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(PIECE_BYTES):
-                if way in self._changes:
-                    piece = self._changes[way](piece)
                 if await self._act_before(connection, way, piece):
                     break
+                if way in self._changes:
+                    piece = self._changes[way](piece)
                 await self._deliver(connection, piece, writer)
                 await self._act_after(connection, way)
             else:

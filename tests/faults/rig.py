@@ -5,6 +5,7 @@ others go on. `repair` brings back whatever is broken, so that one rig serves ma
 """
 
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -35,7 +36,7 @@ from shared.settings import Settings
 from shared.storage import STORAGE_ERRORS, Storage
 from shared.workers import WorkerRegistry
 from tests.conftest import picture_bytes
-from tests.faults.jobs import LASTS
+from tests.faults.jobs import LASTS, SMALL
 from tests.faults.proxy import Proxy
 
 LEASE_SECONDS = 3.0
@@ -49,6 +50,9 @@ SHORT_TIMES = {
     "IMPASTO_SWEEP_INTERVAL_SECONDS": "1",
     "IMPASTO_PROGRESS_INTERVAL_SECONDS": "0.1",
 }
+ACCEPTED, UNAVAILABLE = 202, 503
+# The API promises 3 s; twice as long for a machine that does other things.
+REFUSAL_SECONDS = 6.0
 # Long enough for a machine on which much else runs.
 WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.03
@@ -231,6 +235,37 @@ class Rig:
         job = self.client.submit(self.picture("content"), [self.picture("style")], **params)
         self._jobs.append(job.id)
         return job
+
+    def post(self, key: str | None = None, **params: Any) -> httpx.Response:
+        """Post a job once, whatever the answer; the client would try again."""
+        files = [
+            ("content", ("content.png", self.picture("content").read_bytes())),
+            ("style", ("style.png", self.picture("style").read_bytes())),
+        ]
+        headers = {} if key is None else {"Idempotency-Key": key}
+        url, form = f"{self.url}/v1/jobs", {"params": json.dumps(params)}
+        answer = httpx.post(url, data=form, files=files, headers=headers, timeout=30)
+        if answer.status_code == ACCEPTED:
+            self.watch(answer.json()["id"])
+        return answer
+
+    def accepts(self) -> bool:
+        """Whether the API takes a job; if not, it has to say so in time, and when to come again."""
+        return not self._refuses(lambda: self.post(**SMALL))
+
+    def answers(self) -> bool:
+        """Whether the API says which jobs there are; if not, the same."""
+        return not self._refuses(lambda: httpx.get(f"{self.url}/v1/jobs", timeout=30))
+
+    def _refuses(self, ask: Callable[[], httpx.Response]) -> bool:
+        started = time.monotonic()
+        answer = ask()
+        if answer.is_success:
+            return False
+        assert answer.status_code == UNAVAILABLE, answer.text
+        assert int(answer.headers["Retry-After"]) > 0
+        assert time.monotonic() - started < REFUSAL_SECONDS
+        return True
 
     def watch(self, job_id: str) -> None:
         """Check the end of a job that was posted otherwise."""

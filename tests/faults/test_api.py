@@ -1,7 +1,6 @@
 """The API dies in the middle of a request: the job is accepted or it is not, never half."""
 
 import contextlib
-import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,17 +19,6 @@ def known(rig: Rig) -> set[str]:
     """Ids of all jobs."""
     with Impasto(rig.url) as client:
         return {job.id for job in client.jobs(limit=100).jobs}
-
-
-def post(rig: Rig, key: str | None = None) -> httpx.Response:
-    headers = {} if key is None else {"Idempotency-Key": key}
-    files = [
-        ("content", ("a.png", rig.picture("content").read_bytes())),
-        ("style", ("b.png", rig.picture("style").read_bytes())),
-    ]
-    form = {"params": json.dumps(SMALL)}
-    url = f"{rig.url}/v1/jobs"
-    return httpx.post(url, data=form, files=files, headers=headers, timeout=30)
 
 
 def test_a_request_that_was_half_sent_is_no_job(rig: Rig) -> None:
@@ -67,7 +55,7 @@ def test_an_api_that_is_killed_while_it_accepts_a_job_accepts_it_or_not(
     before = known(rig)
     death = rig.api.redis.when(word, do=lambda: kill(rig.api.process), moment=moment)
     with pytest.raises(httpx.TransportError):
-        post(rig)
+        rig.post(**SMALL)
     death.wait(10)
     rig.repair()
     new = known(rig) - before
@@ -89,7 +77,7 @@ def test_a_request_that_is_sent_ten_times_with_one_key_is_one_job(rig: Rig) -> N
     before = known(rig)
 
     def insist(_: int) -> str:
-        while (answer := post(rig, key="ten times")).status_code == 409:
+        while (answer := rig.post("ten times", **SMALL)).status_code == 409:
             time.sleep(0.1)  # the first is still worked on
         assert answer.status_code == 202
         return str(answer.json()["id"])
@@ -98,9 +86,8 @@ def test_a_request_that_is_sent_ten_times_with_one_key_is_one_job(rig: Rig) -> N
         job_ids = set(pool.map(insist, range(10)))
     assert job_ids == known(rig) - before
     (job_id,) = job_ids
-    rig.watch(job_id)
     assert rig.wait_for_end(job_id).attempt == 1
-    assert post(rig, key="ten times").json()["id"] == job_id
+    assert rig.post("ten times", **SMALL).json()["id"] == job_id
 
 
 @pytest.mark.parametrize("moment", [Moment.REQUEST_LOST, Moment.ANSWER_LOST])
@@ -111,10 +98,9 @@ def test_a_request_whose_answer_was_lost_can_be_sent_again_with_its_key(
     key = f"again, {moment.name}"
     death = rig.api.redis.when(b"LPUSH", do=lambda: kill(rig.api.process), moment=moment)
     with pytest.raises(httpx.TransportError):
-        post(rig, key)
+        rig.post(key, **SMALL)
     death.wait(10)
     rig.repair()
-    answer = post(rig, key)
+    answer = rig.post(key, **SMALL)
     assert answer.status_code == 202
     assert known(rig) - before == {answer.json()["id"]}
-    rig.watch(answer.json()["id"])

@@ -282,6 +282,14 @@ def torch_file(state: dict[str, int]) -> bytes:
     return file.getvalue()
 
 
+def test_a_run_without_a_step_left_is_not_saved(job: Job, start: Callable[[], Stylization]) -> None:
+    """There would be nothing to tell of it; the worker that goes on makes some steps again."""
+    run = start()
+    finish(run)
+    job.checkpoints().save_last(run, 1.0)
+    assert job.record.checkpoints == []
+
+
 def test_a_state_that_does_not_fit_twice_is_not_saved_and_the_job_goes_on(
     job: Job, start: Callable[[], Stylization], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import redis
 from botocore.exceptions import EndpointConnectionError
 from structlog.testing import capture_logs
 
-from shared import names
+from shared import garbage, names
 from shared.archive import Archive
 from shared.garbage import Garbage
 from shared.jobs import Inputs, JobRequest, StoredRequest
@@ -196,6 +196,27 @@ def test_much_garbage_does_not_keep_a_worker_busy_for_long(
 
     assert 0 < valkey.zcard(names.GARBAGE) < len(prefixes)
     assert not storage.exists(input_key(digest))  # nor does it keep from the rest
+
+
+def test_a_removal_that_took_too_long_is_told(
+    make: MakeSweeper,
+    storage: Storage,
+    valkey: redis.Redis,
+    hasty: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class SlowStorage(Storage):
+        def delete(self, key: str) -> None:
+            time.sleep(0.1)
+            super().delete(key)
+
+    monkeypatch.setattr(garbage, "REMOVING_SECONDS", 0.05)
+    monkeypatch.setattr(module, "SECONDS", 0.05)
+    digest = new_input(storage)
+    valkey.zadd(names.UNUSED_INPUTS, {digest: LONG_AGO})
+    with capture_logs() as logs:
+        make(SlowStorage(hasty)).run()
+    assert [log["digest"] for log in logs if log["log_level"] == "error"] == [digest]
 
 
 def test_a_quiet_system_is_swept_without_a_word(make: MakeSweeper, valkey: redis.Redis) -> None:
