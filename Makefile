@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help setup install really-install demo up test lint format bench lock clean
+.PHONY: help setup install really-install demo up test soak lint format bench lock clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,12 @@ up: setup ## Run the whole system until Ctrl-C; prints the page's address
 
 test: setup ## Run the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Of the soak, without its start and its end.
+MINUTES ?= 30
+
+soak: setup ## Run the system under random faults for MINUTES, then check that nothing was lost
+	@$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 lint: setup ## Check style, types and layers
 	@$(BIN)/ruff check .

@@ -48,10 +48,6 @@ class Archive:
         """
         return self._read(end_key(job_id), JobEnd)
 
-    def forget(self, job_id: str) -> None:
-        """A job was refused or deleted: it must not come back as one that Redis has lost."""
-        self._storage.delete(request_key(job_id))
-
     def _read(self, key: str, kind: type[Document]) -> Document | None:
         try:
             return kind.model_validate_json(self._storage.get(key))

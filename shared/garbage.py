@@ -21,7 +21,7 @@ from shared.settings import Settings
 POSTING_SECONDS = 600
 # A removal from S3 takes less, so that nobody stores an input again while it is being removed.
 REMOVING_SECONDS = 300
-# A worker that was cut off may still store something under the prefix of a job that has ended.
+# For so long a worker that was cut off may store something under a job that has ended.
 STRAGGLER_SECONDS = 3600
 
 
@@ -50,9 +50,9 @@ class Garbage:
         return int(self._scripts.run("expire", limit, self._settings.retention_seconds))
 
     def take_prefix(self) -> str | None:
-        """A prefix in S3 under which nothing is needed. It is looked at again after an hour.
+        """A prefix in S3 under which nothing is needed. It comes again an hour later.
 
-        By then nobody stores anything there any more, and whoever took it may have been lost.
+        By then nobody stores anything there any more; and whoever took it may have been lost.
         """
         found = self._scripts.run("take_rows", names.GARBAGE, 1, STRAGGLER_SECONDS)
         return str(found[0]) if found else None

@@ -18,6 +18,7 @@ from redis import Redis
 from uuid_utils.compat import uuid7
 
 from shared import names
+from shared.garbage import STRAGGLER_SECONDS
 from shared.idempotency import Ticket
 from shared.jobs import (
     Checkpoint,
@@ -207,8 +208,14 @@ class JobRecords:
         return JobStatus(status) if status else None
 
     def delete(self, job_id: str) -> bool | None:
-        """Forget a finished job. False: it is unfinished. None: there is no such job."""
-        outcome = self._scripts.run("delete", job_id, self._settings.retention_seconds)
+        """Forget a finished job. False: it is unfinished. None: there is no such job.
+
+        Whoever deletes a job removes what it stored. The sweep looks an hour later what is left, or
+        was stored since by a worker that was cut off.
+        """
+        outcome = self._scripts.run(
+            "delete", job_id, self._settings.retention_seconds, STRAGGLER_SECONDS
+        )
         return None if outcome is None else bool(outcome == "deleted")
 
     def want_preview(self, job_id: str) -> None:

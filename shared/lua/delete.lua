@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Forget a finished job.
--- ARGV: job id, how long it is known to be gone in seconds
+-- ARGV: job id, how long it is known to be gone in seconds, when the sweep looks at what it stored in seconds
 -- Returns 'deleted', 'unfinished', or nil when there is no such job.
 local status = redis.call('HGET', record_of(ARGV[1]), 'status')
 if not status then
@@ -9,6 +9,7 @@ end
 if status == 'queued' or status == 'running' then
   return 'unfinished'
 end
-forget_job(ARGV[1], now(), ARGV[2])
+local at = now()
+forget_job(ARGV[1], at, ARGV[2], at + ARGV[3])
 count('deleted')
 return 'deleted'

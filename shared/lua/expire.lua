@@ -5,7 +5,7 @@
 local at = now()
 local expired = redis.call('ZRANGEBYSCORE', EXPIRY, '-inf', at, 'LIMIT', 0, ARGV[1])
 for _, id in ipairs(expired) do
-  forget_job(id, at, ARGV[2])
+  forget_job(id, at, ARGV[2], at)
 end
 count('expired', #expired)
 return #expired

@@ -107,8 +107,8 @@ local function end_job(id, at, status, retention, fields, why)
   note(id, at, status, old[3], why)
 end
 
--- Forget a finished job. What it used and stored is left to the sweep.
-local function forget_job(id, at, retention)
+-- Forget a finished job. What it used is left to the sweep; so is what it stored, from `sweep_at` on.
+local function forget_job(id, at, retention, sweep_at)
   local record = record_of(id)
   local old = redis.call('HMGET', record, 'owner', 'status', 'inputs')
   if not old[1] then -- somebody has removed the record by hand: it must not hold up the others
@@ -127,7 +127,7 @@ local function forget_job(id, at, retention)
   redis.call('ZREM', OUTBOX, id)
   redis.call('DEL', record, string.format(PREVIEW_WANTED_PATTERN, id))
   redis.call('SET', string.format(GONE_PATTERN, id), old[1], 'EX', math.ceil(retention))
-  redis.call('ZADD', GARBAGE, at, 'jobs/' .. id .. '/')
+  redis.call('ZADD', GARBAGE, sweep_at, 'jobs/' .. id .. '/')
 end
 
 -- The token of the last claim of a job. The fence alone would not do: where Redis comes back from an older

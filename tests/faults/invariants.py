@@ -26,11 +26,16 @@ def check(rig: Rig, job_ids: Iterable[str]) -> list[JobRecord]:
     """
     records = [rig.record(job_id) for job_id in job_ids]
     for record in records:
-        _has_ended_once(rig, record)
-        _has_a_result_if_it_succeeded(rig, record)
-        _was_held_by_one_at_a_time(rig, record)
+        check_job(rig, record)
     _workers_do_not_grow(rig)
     return records
+
+
+def check_job(rig: Rig, record: JobRecord) -> None:
+    """Raise `AssertionError` if a job, which has ended, breaks a promise."""
+    _has_ended_once(rig, record)
+    _has_a_result_if_it_succeeded(rig, record)
+    _was_held_by_one_at_a_time(rig, record)
 
 
 def _has_ended_once(rig: Rig, record: JobRecord) -> None:

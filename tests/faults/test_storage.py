@@ -77,6 +77,16 @@ def test_an_s3_that_refuses_the_workers_key_for_a_while_delays_the_job(rig: Rig)
     assert (record.status, record.attempt) == (JobStatus.SUCCEEDED, 1)
 
 
+def test_a_worker_whom_alone_s3_refuses_leaves_its_job_to_another(rig: Rig) -> None:
+    job_id = running_job(rig)
+    worker = rig.holder(job_id)
+    key = str(rig.settings.s3_access_key_id).encode()
+    worker.s3.change_requests(lambda piece: piece.replace(key, key[::-1]))
+    record = rig.wait_for_end(job_id)
+    assert (record.status, record.attempt) == (JobStatus.SUCCEEDED, 1)
+    assert record.worker != worker.name
+
+
 def test_a_picture_that_is_damaged_on_its_way_is_sent_again(rig: Rig) -> None:
     job_id = running_job(rig)
     worker = rig.holder(job_id)

@@ -265,7 +265,7 @@ class Model:
             return None
         if not job.status.is_terminal:
             return False
-        self._forget(job)
+        self._forget(job, self.now + STRAGGLER_SECONDS)
         self.counters["deleted"] += 1
         return True
 
@@ -521,7 +521,7 @@ class Model:
         kept = {job_id: job.expires_at for job_id, job in self.jobs.items() if job.expires_at}
         expired = self._first_due(kept, limit)
         for job_id in expired:
-            self._forget(self.jobs[job_id])
+            self._forget(self.jobs[job_id], self.now)
         self.counters["expired"] += len(expired)
         return len(expired)
 
@@ -564,7 +564,7 @@ class Model:
         self.counters[f"{status}:{code}" if code else status] += 1
         self._note(job, status, job.fence, code)
 
-    def _forget(self, job: ModelJob) -> None:
+    def _forget(self, job: ModelJob, sweep_at: float) -> None:
         job_id, owner = job.request.id, job.request.owner
         del self.jobs[job_id]
         uses = self.uses()
@@ -572,7 +572,7 @@ class Model:
             if not uses[digest]:
                 self._unused_since(digest, self.now)
         self.previews.pop(job_id, None)
-        self.garbage[f"jobs/{job_id}/"] = self.now
+        self.garbage[f"jobs/{job_id}/"] = sweep_at
         self.gone[job_id] = (owner, self.now + math.ceil(self.settings.retention_seconds))
 
     # -- everything -----------------------------------------------------------------------------

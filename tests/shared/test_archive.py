@@ -101,11 +101,3 @@ def test_a_fault_does_not_repeat_what_was_asked_for(archive: Archive, storage: S
     with pytest.raises(StorageCorrupt) as caught:
         archive.request(job_id)
     assert "token" not in str(caught.value)
-
-
-def test_a_forgotten_job_is_unknown_and_forgetting_it_twice_does_no_harm(archive: Archive) -> None:
-    request = stored_request()
-    archive.write_request(request)
-    archive.forget(request.id)
-    archive.forget(request.id)
-    assert archive.request(request.id) is None

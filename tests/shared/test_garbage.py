@@ -336,12 +336,14 @@ def test_a_record_that_was_removed_by_hand_does_not_hold_up_the_others(
     assert records.owner_of_gone(kept) == "anonymous"
 
 
-def test_what_lies_under_a_deleted_job_is_looked_at_until_nothing_comes_any_more(
+def test_what_lies_under_an_expired_job_is_looked_at_until_nothing_comes_any_more(
     garbage: Garbage, records: JobRecords, valkey: redis.Redis
 ) -> None:
     job_id = post(records, Inputs(content=CONTENT, styles=[]))
+    records.cancel(job_id)
     assert garbage.take_prefix() is None
-    delete(records, job_id)
+    expire(valkey, job_id)
+    garbage.expire_jobs(1)
 
     assert garbage.take_prefix() == job_prefix(job_id)
     assert garbage.take_prefix() is None
@@ -352,3 +354,14 @@ def test_what_lies_under_a_deleted_job_is_looked_at_until_nothing_comes_any_more
         assert garbage.take_prefix() == job_prefix(job_id)
     garbage.found_empty(job_prefix(job_id))
     assert valkey.zcard(names.GARBAGE) == 0
+
+
+def test_what_comes_after_a_deletion_is_found_though_nothing_was_left_at_first(
+    garbage: Garbage, records: JobRecords, valkey: redis.Redis
+) -> None:
+    """Whoever deletes a job removes its objects at once: a first look would find none."""
+    job_id = post(records, Inputs(content=CONTENT, styles=[]))
+    delete(records, job_id)
+    assert garbage.take_prefix() is None
+    valkey.zincrby(names.GARBAGE, -module.STRAGGLER_SECONDS, job_prefix(job_id))
+    assert garbage.take_prefix() == job_prefix(job_id)

@@ -138,6 +138,7 @@ def test_a_worker_is_set_up_so_that_no_job_is_lost_or_run_twice() -> None:
 def test_workers_empty_the_higher_queues_first() -> None:
     config = worker_config(Settings(_env_file=None))
     assert [queue.name for queue in config["task_queues"]] == [
+        "impasto.resume",  # begun jobs have waited for their turn already
         "impasto.high",
         "impasto.normal",
         "impasto.low",

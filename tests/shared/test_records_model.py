@@ -33,7 +33,6 @@ from shared.errors import InFlight, KeyReused
 from shared.garbage import POSTING_SECONDS, REMOVING_SECONDS, Garbage, Removal
 from shared.idempotency import IdempotencyKeys, Ticket
 from shared.jobs import (
-    TERMINAL,
     Checkpoint,
     ErrorCode,
     Idempotency,
@@ -58,7 +57,7 @@ OWNERS = ("ann", "bob")
 WORKERS = ("w1", "w2", "w3", "w4")
 MOST_JOBS = 7
 # So small that limits, ends and expiries are met by chance; sums of these meet them exactly.
-SECONDS = (0.25, 1.0, 10.0, 30.0, 60.0, 61.0, 120.0, 200.0, 300.0, 601.0)
+SECONDS = (0.25, 1.0, 10.0, 30.0, 60.0, 61.0, 120.0, 200.0, 300.0, 601.0, 3600.0)
 LIMITS = {
     "max_queued_jobs": 4,
     "max_unfinished_jobs": 3,
@@ -125,6 +124,8 @@ TEXT_FIELDS = frozenset(
     {"owner", "status", "priority", "webhook", "retried_from", "worker", "claim", "history"}
     | {"webhook_error", "resumed", "request", "ticket", "job"}
 )
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
 class LossyRedis(redis.Redis):
@@ -211,7 +212,7 @@ def _fields(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def inputs_of(inputs: Inputs) -> set[str]:
+def digests_of(inputs: Inputs) -> set[str]:
     """The hashes of all."""
     return {*inputs.styles, *inputs.masks, *filter(None, (inputs.content, inputs.init))}
 
@@ -299,31 +300,108 @@ class Impasto(RuleBasedStateMachine):
         self.posted += 1
         return f"{self.posted // 3}-{-self.posted % 3}"
 
-    def some_job(self, data: st.DataObject) -> str:
+    def some_job(self, draw: Draw) -> Any:
         """Most of the time one that is there."""
         ever = st.sampled_from([*reversed(self.ids), "nobody's"])
         known = st.sampled_from([*self.model.jobs] or self.ids)
-        return str(data.draw(known | known | ever))
+        return draw(known | known | ever)
 
-    def some_lease(self, data: st.DataObject) -> Lease:
+    def some_lease(self, draw: Draw) -> Any:
         """Half of the time one that counts, if there is one."""
         held = [lease for lease in self.leases if self.model.is_held(lease)]
         newest_first = self.leases[::-1]
-        lease: Lease = data.draw(
-            st.sampled_from(held or newest_first) | st.sampled_from(newest_first)
-        )
-        return lease
+        return draw(st.sampled_from(held or newest_first) | st.sampled_from(newest_first))
 
-    @initialize(disasters=st.sampled_from([False, False, True]))
-    def begins(self, disasters: bool) -> None:
-        """Most of the time nothing is lost, so that there are long histories too."""
+    # -- who does something ---------------------------------------------------------------------
+
+    @initialize(data=st.data(), jobs=st.integers(1, 3), disasters=st.sampled_from([False, True]))
+    def begins(self, data: st.DataObject, jobs: int, disasters: bool) -> None:
         self.disasters = disasters
-
-    # -- time, and what is lost -----------------------------------------------------------------
+        for _ in range(jobs):
+            self.post(data.draw, lost=False)
 
     @rule(seconds=st.sampled_from(SECONDS))
     def time_passes(self, seconds: float) -> None:
         self.pass_time(seconds)
+
+    @precondition(lambda self: self.ids)
+    @rule(data=st.data(), lost=st.booleans())
+    def worker_claims(self, data: st.DataObject, lost: bool) -> None:
+        self.claim(data.draw, lost)
+
+    @precondition(lambda self: self.leases)
+    @rule(
+        data=st.data(),
+        actions=st.lists(
+            st.sampled_from(
+                ["claim", "renew", "checkpoint", "checkpoint", "resumed", "release", "finish"]
+            ),
+            min_size=1,
+            max_size=4,
+        ),
+        lost=st.booleans(),
+    )
+    def worker_works(self, data: st.DataObject, actions: list[str], lost: bool) -> None:
+        for action in actions:
+            getattr(self, action)(data.draw, lost)
+
+    @rule(
+        data=st.data(),
+        action=st.sampled_from(
+            ["post", "post", "upload", "begin", "begin", "post_later", "post_later", "abandon"]
+        ),
+        lost=st.booleans(),
+    )
+    def client_posts(self, data: st.DataObject, action: str, lost: bool) -> None:
+        getattr(self, action)(data.draw, lost)
+
+    @precondition(lambda self: self.ids)
+    @rule(
+        data=st.data(),
+        action=st.sampled_from(["cancel", "cancel", "delete", "look_at_a_job", "list_jobs"]),
+        lost=st.booleans(),
+    )
+    def client_asks(self, data: st.DataObject, action: str, lost: bool) -> None:
+        getattr(self, action)(data.draw, lost)
+
+    @precondition(lambda self: self.ids)
+    @rule(
+        data=st.data(),
+        action=st.sampled_from(["take_webhooks", "sent_webhook", "sent_webhook"]),
+        lost=st.booleans(),
+    )
+    def sender_acts(self, data: st.DataObject, action: str, lost: bool) -> None:
+        getattr(self, action)(data.draw, lost)
+
+    @precondition(lambda self: self.ids)
+    @rule(
+        data=st.data(),
+        action=st.sampled_from(
+            [
+                "take_due",
+                "take_due",
+                "expire_jobs",
+                "take_unused_input",
+                "remove_input",
+                "find_inputs",
+                "sweep_prefix",
+            ]
+        ),
+        lost=st.booleans(),
+    )
+    def somebody_tidies(self, data: st.DataObject, action: str, lost: bool) -> None:
+        getattr(self, action)(data.draw, lost)
+
+    @precondition(lambda self: self.disasters)
+    @rule(
+        data=st.data(),
+        action=st.sampled_from(["save", "save", "load", "wipe", "recover", "recover"]),
+        lost=st.booleans(),
+    )
+    def redis_is_lost(self, data: st.DataObject, action: str, lost: bool) -> None:
+        getattr(self, action)(data.draw, lost)
+
+    # -- time, and what is lost -----------------------------------------------------------------
 
     def pass_time(self, seconds: float) -> None:
         """Redis's own clock ends nothing meanwhile: what would end is removed, the rest kept on."""
@@ -338,16 +416,15 @@ class Impasto(RuleBasedStateMachine):
                 pipe.pexpire(key, int((until - self.model.now + DAY) * 1000))
             pipe.execute()
 
-    @precondition(lambda self: self.disasters and self.model.jobs)
-    @rule()
-    def redis_writes_its_file(self) -> None:
+    def save(self, draw: Draw, lost: bool) -> None:
+        """Redis writes its file."""
         self.service.save()
         self.saved = self.model.save(), set(self.bucket)
 
-    @precondition(lambda self: self.saved)
-    @rule()
-    def redis_comes_back_from_its_file(self) -> None:
-        """What happened since then is lost; whoever was told of it does not know."""
+    def load(self, draw: Draw, lost: bool) -> None:
+        """Redis comes back from its file: what happened since then is lost, and nobody knows."""
+        if self.saved is None:
+            return
         self.service.load()
         model, bucket = self.saved
         self.model.load(model)
@@ -355,52 +432,49 @@ class Impasto(RuleBasedStateMachine):
         self.forget_what_was_begun()
         self.pass_time(0)
 
-    @precondition(lambda self: self.disasters and self.model.jobs)
-    @rule(restored=st.sets(st.integers(0, 5)))
-    def redis_is_wiped(self, restored: set[int]) -> None:
-        """Everything is lost but the manifests in S3, from which some are restored at once."""
+    def wipe(self, draw: Draw, lost: bool) -> None:
+        """Everything is lost but what lies in S3, from which some jobs are restored at once."""
         self.service.clear(self.model.now)
         self.model.clear()
         self.forget_what_was_begun()
         self.pass_time(60)
-        for index, job_id in enumerate(reversed(self.requests)):
-            if index in restored:
-                self.restore(False, job_id, self.ends.get(job_id))
+        for job_id in draw(st.sets(st.sampled_from([*self.requests] or self.ids))):
+            self.restore(job_id, self.ends.get(job_id), lost)
 
     def forget_what_was_begun(self) -> None:
-        """Nobody is within a request or a removal when the outage is over: these take seconds."""
+        """Nobody is within a request or a removal when an outage is over: these take seconds."""
         self.uploads.clear()
         self.removals.clear()
         self.fences.clear()
         self.final.clear()
 
-    @precondition(lambda self: self.requests)
-    @rule(data=st.data(), knows_its_end=st.booleans(), lost=st.booleans())
-    def recover(self, data: st.DataObject, knows_its_end: bool, lost: bool) -> None:
-        job_id = data.draw(st.sampled_from([*reversed(self.requests)]))
-        self.restore(lost, job_id, self.ends.get(job_id) if knows_its_end else None)
+    def recover(self, draw: Draw, lost: bool) -> None:
+        """Somebody recovers, though there may be nothing to recover."""
+        job_id = draw(st.sampled_from([*reversed(self.requests)] or self.ids))
+        knows_its_end = draw(st.booleans())
+        self.restore(job_id, self.ends.get(job_id) if knows_its_end else None, lost)
 
-    def restore(self, lost: bool, job_id: str, end: JobEnd | None) -> None:
-        request = self.requests[job_id]
+    def restore(self, job_id: str, end: JobEnd | None, lost: bool) -> None:
+        request = self.requests.get(job_id)
+        if request is None or not self.are_in_s3(request.inputs):
+            return
         checkpoints = [] if end else [checkpoint_of(job_id, "1-found", step) for step in (2, 1)]
-        inputs = inputs_of(request.inputs)
-        if inputs <= self.bucket and not inputs & self.model.deleting.keys():
-            self.call(
-                lost,
-                lambda: self.records.restore(request, end, checkpoints),
-                lambda _: self.model.restore(request, end, checkpoints),
-                same_answer=False,  # that it is there
-            )
+        self.call(
+            lost,
+            lambda: self.records.restore(request, end, checkpoints),
+            lambda _: self.model.restore(request, end, checkpoints),
+            same_answer=False,  # that it is there
+        )
+
+    def are_in_s3(self, inputs: Inputs) -> bool:
+        """And stay there."""
+        digests = digests_of(inputs)
+        return digests <= self.bucket and not digests & self.model.deleting.keys()
 
     # -- clients --------------------------------------------------------------------------------
 
-    @rule(inputs=INPUTS, lost=st.booleans())
-    def upload(self, inputs: Inputs, lost: bool) -> None:
-        if self.touch(inputs, lost):
-            self.uploads.append((inputs, self.model.now))
-
     def touch(self, inputs: Inputs, lost: bool) -> bool:
-        digests = sorted(inputs_of(inputs))
+        digests = sorted(digests_of(inputs))
         touched = self.call(
             lost,
             lambda: self.garbage.touch_inputs(digests),
@@ -410,22 +484,25 @@ class Impasto(RuleBasedStateMachine):
             self.bucket |= set(digests)  # stored, where they were not there
         return bool(touched)
 
-    @precondition(lambda self: len(self.model.jobs) < MOST_JOBS)
-    @rule(inputs=INPUTS, request=REQUESTS, lost=st.booleans())
-    def post(self, inputs: Inputs, request: dict[str, Any], lost: bool) -> None:
+    def upload(self, draw: Draw, lost: bool) -> None:
+        inputs = draw(INPUTS)
         if self.touch(inputs, lost):
-            self.create(inputs, request, None, None, lost)
+            self.uploads.append((inputs, self.model.now))
 
-    @precondition(lambda self: self.uploads and len(self.model.jobs) < MOST_JOBS)
-    @rule(data=st.data(), request=REQUESTS, limit=st.none() | st.integers(0, 2), lost=st.booleans())
-    def post_later(
-        self, data: st.DataObject, request: dict[str, Any], limit: int | None, lost: bool
-    ) -> None:
+    def post(self, draw: Draw, lost: bool) -> None:
+        inputs = draw(INPUTS)
+        if len(self.model.jobs) < MOST_JOBS and self.touch(inputs, lost):
+            self.create(inputs, draw(REQUESTS), None, None, lost)
+
+    def post_later(self, draw: Draw, lost: bool) -> None:
         """A while after the inputs were touched, but not too late; perhaps with a ticket."""
-        inputs, touched_at = data.draw(st.sampled_from(self.uploads[::-1]))
-        ticket = data.draw(st.sampled_from([None, *self.tickets]))
-        if self.model.now < touched_at + POSTING_SECONDS:
-            self.create(inputs, request, ticket, limit, lost)
+        since = self.model.now - POSTING_SECONDS
+        self.uploads = [(inputs, at) for inputs, at in self.uploads if at > since]
+        if self.uploads and len(self.model.jobs) < MOST_JOBS:
+            inputs, _ = draw(st.sampled_from(self.uploads[::-1]))
+            ticket = draw(st.sampled_from([*self.tickets[::-1], None]))
+            limit = draw(st.none() | st.integers(0, 2))
+            self.create(inputs, draw(REQUESTS), ticket, limit, lost)
 
     def create(
         self,
@@ -450,13 +527,13 @@ class Impasto(RuleBasedStateMachine):
                 idempotency=ticket and ticket.idempotency,
             )
 
-    @rule(
-        owner=st.sampled_from(OWNERS),
-        key=st.sampled_from(["k1", "k2"]),
-        request=st.sampled_from(["r1", "r1", "r2"]),
-        lost=st.booleans(),
-    )
-    def begin(self, owner: str, key: str, request: str, lost: bool) -> None:
+    def begin(self, draw: Draw, lost: bool) -> None:
+        owner, key = draw(st.sampled_from(OWNERS)), draw(st.sampled_from(["k1", "k2"]))
+        request = draw(st.sampled_from(["r1", "r1", "r2"]))
+        known = Idempotency(
+            key_sha256=hashlib.sha256(key.encode()).hexdigest(), request_sha256=request
+        )
+
         def begin() -> Ticket | str:
             try:
                 return self.service.keys.begin(owner, key, request)
@@ -467,9 +544,6 @@ class Impasto(RuleBasedStateMachine):
 
         def predict(answer: Ticket | str) -> Ticket | str:
             number = answer.number if isinstance(answer, Ticket) else "a new one"
-            known = Idempotency(
-                key_sha256=hashlib.sha256(key.encode()).hexdigest(), request_sha256=request
-            )
             outcome = self.model.begin(owner, known.key_sha256, request, number)
             return Ticket(owner, known, number) if outcome == "begun" else outcome
 
@@ -477,26 +551,21 @@ class Impasto(RuleBasedStateMachine):
         if isinstance(answer, Ticket):
             self.tickets.append(answer)
 
-    @precondition(lambda self: self.tickets)
-    @rule(data=st.data(), lost=st.booleans())
-    def abandon(self, data: st.DataObject, lost: bool) -> None:
-        ticket = data.draw(st.sampled_from(self.tickets[::-1]))
-        self.call(
-            lost,
-            lambda: self.service.keys.abandon(ticket),
-            lambda _: self.model.abandon(ticket),
-        )
+    def abandon(self, draw: Draw, lost: bool) -> None:
+        if self.tickets:
+            ticket = draw(st.sampled_from(self.tickets[::-1]))
+            self.call(
+                lost,
+                lambda: self.service.keys.abandon(ticket),
+                lambda _: self.model.abandon(ticket),
+            )
 
-    @precondition(lambda self: self.ids)
-    @rule(data=st.data(), lost=st.booleans())
-    def cancel(self, data: st.DataObject, lost: bool) -> None:
-        job_id = self.some_job(data)
+    def cancel(self, draw: Draw, lost: bool) -> None:
+        job_id = self.some_job(draw)
         self.call(lost, lambda: self.records.cancel(job_id), lambda _: self.model.cancel(job_id))
 
-    @precondition(lambda self: self.ids)
-    @rule(data=st.data(), lost=st.booleans())
-    def delete(self, data: st.DataObject, lost: bool) -> None:
-        job_id = self.some_job(data)
+    def delete(self, draw: Draw, lost: bool) -> None:
+        job_id = self.some_job(draw)
         self.call(
             lost,
             lambda: self.records.delete(job_id),
@@ -504,10 +573,8 @@ class Impasto(RuleBasedStateMachine):
             same_answer=False,  # there is no such job any more
         )
 
-    @precondition(lambda self: self.ids)
-    @rule(data=st.data())
-    def look_at_a_job(self, data: st.DataObject) -> None:
-        job_id = self.some_job(data)
+    def look_at_a_job(self, draw: Draw, lost: bool) -> None:
+        job_id = self.some_job(draw)
         self.records.want_preview(job_id)
         self.model.want_preview(job_id)
         found, job = self.records.get(job_id), self.model.jobs.get(job_id)
@@ -526,14 +593,11 @@ class Impasto(RuleBasedStateMachine):
             queue = self.model.queue()
             assert position == (queue.index(job_id) if job_id in queue else None)
 
-    @precondition(lambda self: self.ids)
-    @rule(
-        owner=st.sampled_from(OWNERS),
-        statuses=st.sets(st.sampled_from(JobStatus), min_size=1),
-        limit=st.integers(1, 3),
-    )
-    def list_jobs(self, owner: str, statuses: set[JobStatus], limit: int) -> None:
-        wanted, before = frozenset(statuses), None
+    def list_jobs(self, draw: Draw, lost: bool) -> None:
+        owner = draw(st.sampled_from(OWNERS))
+        wanted = draw(st.frozensets(st.sampled_from(JobStatus), min_size=1))
+        limit = draw(st.integers(1, 3))
+        before: str | None = None
         while True:
             page = [record.id for record, _ in self.records.page(owner, wanted, limit, before)]
             assert page == self.model.page(owner, wanted, limit, before)
@@ -544,10 +608,13 @@ class Impasto(RuleBasedStateMachine):
 
     # -- workers --------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.ids)
-    @rule(data=st.data(), worker=st.sampled_from(WORKERS), lost=st.booleans())
-    def claim(self, data: st.DataObject, worker: str, lost: bool) -> None:
-        job_id = self.some_job(data)
+    def claim(self, draw: Draw, lost: bool) -> None:
+        unfinished = [job.request.id for job in self.model.unfinished()]
+        seldom = draw(st.sampled_from([False, False, False, True]))
+        job_id = (
+            self.some_job(draw) if seldom or not unfinished else draw(st.sampled_from(unfinished))
+        )
+        worker = draw(st.sampled_from(WORKERS))
         lease = self.call(
             lost,
             lambda: self.records.claim(job_id, worker),
@@ -561,17 +628,13 @@ class Impasto(RuleBasedStateMachine):
             self.tokens.add(lease.token)
             self.leases.append(lease)
 
-    @precondition(lambda self: self.leases)
-    @rule(data=st.data(), lost=st.booleans())
-    def renew(self, data: st.DataObject, lost: bool) -> None:
-        lease = self.some_lease(data)
+    def renew(self, draw: Draw, lost: bool) -> None:
+        lease = self.some_lease(draw)
         self.call(lost, lambda: self.records.renew(lease), lambda _: self.model.renew(lease))
 
-    @precondition(lambda self: self.leases)
-    @rule(data=st.data(), step=st.integers(1, 4), lost=st.booleans())
-    def checkpoint(self, data: st.DataObject, step: int, lost: bool) -> None:
-        lease = self.some_lease(data)
-        made = checkpoint_of(lease.job_id, lease.token, step)
+    def checkpoint(self, draw: Draw, lost: bool) -> None:
+        lease = self.some_lease(draw)
+        made = checkpoint_of(lease.job_id, lease.token, draw(st.integers(1, 4)))
         self.call(
             lost,
             lambda: self.records.checkpoint(lease, made),
@@ -579,36 +642,29 @@ class Impasto(RuleBasedStateMachine):
             same_answer=False,  # nothing is dropped any more
         )
 
-    @precondition(lambda self: self.leases)
-    @rule(data=st.data(), lost=st.booleans())
-    def resumed(self, data: st.DataObject, lost: bool) -> None:
-        lease = self.some_lease(data)
+    def resumed(self, draw: Draw, lost: bool) -> None:
+        lease = self.some_lease(draw)
         self.call(
             lost, lambda: self.records.resumed(lease, 5), lambda _: self.model.resumed(lease, 5)
         )
 
-    @precondition(lambda self: self.leases)
-    @rule(data=st.data(), status=st.sampled_from(sorted(TERMINAL)), lost=st.booleans())
-    def finish(self, data: st.DataObject, status: JobStatus, lost: bool) -> None:
-        lease = self.some_lease(data)
+    def finish(self, draw: Draw, lost: bool) -> None:
+        lease = self.some_lease(draw)
         output = output_of(lease)
         calls: dict[JobStatus, tuple[Callable[[], bool], StoredOutput | JobError | None]] = {
             JobStatus.SUCCEEDED: (lambda: self.records.succeed(lease, output), output),
             JobStatus.FAILED: (lambda: self.records.fail(lease, ERROR), ERROR),
             JobStatus.CANCELED: (lambda: self.records.stop(lease), None),
         }
-        call, end = calls[status]
+        call, end = calls[draw(st.sampled_from([*calls]))]
         self.call(lost, call, lambda _: self.model.finish(lease, end))
 
-    @precondition(lambda self: self.leases)
-    @rule(data=st.data(), lost=st.booleans())
-    def release(self, data: st.DataObject, lost: bool) -> None:
-        lease = self.some_lease(data)
+    def release(self, draw: Draw, lost: bool) -> None:
+        lease = self.some_lease(draw)
         self.call(lost, lambda: self.records.release(lease), lambda _: self.model.release(lease))
 
-    @precondition(lambda self: self.ids)
-    @rule(limit=st.integers(1, 4), lost=st.booleans())
-    def reconcile(self, limit: int, lost: bool) -> None:
+    def take_due(self, draw: Draw, lost: bool) -> None:
+        limit = draw(st.integers(1, 4))
         self.call(
             lost,
             lambda: self.records.take_due(limit),
@@ -619,43 +675,38 @@ class Impasto(RuleBasedStateMachine):
 
     # -- webhooks -------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.ids)
-    @rule(limit=st.integers(1, 3), lost=st.booleans())
-    def take_webhooks(self, limit: int, lost: bool) -> None:
-        taken = self.call(
+    def take_webhooks(self, draw: Draw, lost: bool) -> None:
+        limit = draw(st.integers(1, 3))
+        self.sendings += self.call(
             lost,
             lambda: [(job.id, job.webhook_attempts + 1) for job in self.service.outbox.take(limit)],
             lambda _: self.model.take_rows(limit),
             same_answer=False,
             no_effect=False,
         )
-        self.sendings += taken
 
-    @precondition(lambda self: self.sendings)
-    @rule(
-        data=st.data(), again=st.sampled_from(["delivered", None, 5.0, 300.0]), lost=st.booleans()
-    )
-    def sent_webhook(self, data: st.DataObject, again: Any, lost: bool) -> None:
-        job_id, attempt = data.draw(st.sampled_from(self.sendings[::-1]))
-        outbox, model = self.service.outbox, self.model
-        if again == "delivered":
-            self.call(
-                lost,
-                lambda: outbox.delivered(job_id, attempt),
-                lambda _: model.webhook_sent(job_id, attempt, None, None),
-            )
-        else:
-            self.call(
-                lost,
-                lambda: outbox.failed(job_id, attempt, "no answer", again),
-                lambda _: model.webhook_sent(job_id, attempt, "no answer", again),
-            )
+    def sent_webhook(self, draw: Draw, lost: bool) -> None:
+        if not self.sendings:
+            return
+        job_id, attempt = draw(st.sampled_from(self.sendings[::-1]))
+        error, again = draw(
+            st.sampled_from([(None, None), ("no answer", 5.0), ("no answer", 300.0), ("no", None)])
+        )
+        outbox = self.service.outbox
+        self.call(
+            lost,
+            lambda: (
+                outbox.failed(job_id, attempt, error, again)
+                if error
+                else outbox.delivered(job_id, attempt)
+            ),
+            lambda _: self.model.webhook_sent(job_id, attempt, error, again),
+        )
 
     # -- sweepers -------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.ids)
-    @rule(limit=st.integers(1, 3), lost=st.booleans())
-    def expire(self, limit: int, lost: bool) -> None:
+    def expire_jobs(self, draw: Draw, lost: bool) -> None:
+        limit = draw(st.integers(1, 3))
         self.call(
             lost,
             lambda: self.garbage.expire_jobs(limit),
@@ -664,8 +715,7 @@ class Impasto(RuleBasedStateMachine):
             no_effect=False,
         )
 
-    @rule(lost=st.booleans())
-    def take_unused_input(self, lost: bool) -> None:
+    def take_unused_input(self, draw: Draw, lost: bool) -> None:
         def predict(answer: Removal | None) -> Removal | None:
             number = answer.number if answer else "a new one"
             digest = self.model.take_unused_input(number)
@@ -678,16 +728,16 @@ class Impasto(RuleBasedStateMachine):
             assert not self.model.uses()[removal.digest]
             self.removals.append((removal, self.model.now))
 
-    @precondition(lambda self: self.removals)
-    @rule(data=st.data(), in_time=st.booleans(), says_so=st.booleans(), lost=st.booleans())
-    def remove_input(self, data: st.DataObject, in_time: bool, says_so: bool, lost: bool) -> None:
+    def remove_input(self, draw: Draw, lost: bool) -> None:
         """Sweepers watch the clock; some are lost before they can say that they removed it."""
-        taken = data.draw(st.sampled_from(self.removals))
+        if not self.removals:
+            return
+        taken = draw(st.sampled_from(self.removals))
         removal, at = taken
         self.removals.remove(taken)
         if self.model.now < at + REMOVING_SECONDS:
             self.bucket.discard(removal.digest)
-        if says_so:
+        if draw(st.booleans()):
             self.call(
                 lost,
                 lambda: self.garbage.removed_input(removal),
@@ -695,18 +745,15 @@ class Impasto(RuleBasedStateMachine):
                 same_answer=False,  # it is not being removed any more
             )
 
-    @rule(data=st.data(), lost=st.booleans())
-    def find_inputs(self, data: st.DataObject, lost: bool) -> None:
-        found = sorted(data.draw(st.sets(st.sampled_from(DIGESTS))) & self.bucket)
+    def find_inputs(self, draw: Draw, lost: bool) -> None:
+        found = sorted(draw(st.sets(st.sampled_from(DIGESTS))) & self.bucket)
         self.call(
             lost,
             lambda: self.garbage.found_inputs(found),
             lambda _: self.model.found_inputs(found),
         )
 
-    @precondition(lambda self: self.ids)
-    @rule(is_empty=st.booleans(), lost=st.booleans())
-    def sweep_prefix(self, is_empty: bool, lost: bool) -> None:
+    def sweep_prefix(self, draw: Draw, lost: bool) -> None:
         prefix = self.call(
             lost,
             self.garbage.take_prefix,
@@ -721,7 +768,7 @@ class Impasto(RuleBasedStateMachine):
         assert job is None or (what == "checkpoints/" and job.status.is_terminal)
         if not what:
             self.requests.pop(job_id, None)
-        if is_empty:
+        if draw(st.booleans()):
             self.garbage.found_empty(prefix)
             self.model.found_empty(prefix)
 
@@ -778,7 +825,7 @@ class Impasto(RuleBasedStateMachine):
                 assert "webhook" not in record or told or waits
             else:
                 assert job_id not in self.final
-                assert inputs_of(Inputs(**record["inputs"])) <= self.bucket
+                assert digests_of(Inputs(**record["inputs"])) <= self.bucket
         for job_id in self.final.keys() - records.keys():
             del self.final[job_id]  # forgotten; it may be restored
 
@@ -821,7 +868,7 @@ def run(service: Service, **options: Any) -> None:
         factory,
         settings=hypothesis.settings(
             deadline=None,
-            stateful_step_count=60,
+            stateful_step_count=80,
             print_blob=True,
             suppress_health_check=list(HealthCheck),
             **options,
@@ -942,7 +989,8 @@ MISTAKES = {
     ),
     "an input that a job uses is not kept": (
         "redis.call('ZADD', UNUSED_INPUTS, 'GT', until_at, ARGV[index])",
-        "if redis.call('HEXISTS', INPUT_USES, ARGV[index]) == 0 then redis.call('ZADD', UNUSED_INPUTS, 'GT', until_at, ARGV[index]) end",
+        "if redis.call('HEXISTS', INPUT_USES, ARGV[index]) == 0 then"
+        " redis.call('ZADD', UNUSED_INPUTS, 'GT', until_at, ARGV[index]) end",
     ),
     "a late removal": ("if redis.call('GET', deleting) ~= ARGV[2] then", "if false then"),
     "an input that is touched loses its time": (

@@ -39,6 +39,7 @@ from shared.storage import (
     checkpoint_key,
     end_key,
     input_key,
+    job_prefix,
     manifest_key,
     preview_key,
     request_key,
@@ -554,11 +555,11 @@ def test_a_job_that_is_deleted_while_recovery_reads_it_does_not_come_back(
 
 
 def test_a_deletion_that_s3_knows_of_outlasts_redis(
-    service: Service, recovery: Recovery, valkey: redis.Redis, archive: Archive
+    service: Service, recovery: Recovery, valkey: redis.Redis
 ) -> None:
     job_id = service.succeeded()
     assert service.records.delete(job_id)
-    archive.forget(job_id)
+    service.storage.delete_prefix(job_prefix(job_id))
     service.storage.put(preview_key(job_id), b"late", "image/jpeg")
     valkey.flushall()
     report = recovery.run()

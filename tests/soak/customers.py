@@ -35,7 +35,7 @@ T = TypeVar("T")
 class _Plan:
     at: float
     number: int
-    do: Callable[[], None] = field(compare=False)
+    do: Callable[[], object] = field(compare=False)
 
 
 class Shop:
@@ -52,6 +52,7 @@ class Shop:
         self._stopping = threading.Event()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+        self._watching = threading.Lock()
         self.customers = [
             _Customer(self, Random(f"{seed} customer {number}"))
             for number in range(1, CUSTOMERS + 1)
@@ -75,13 +76,17 @@ class Shop:
 
     def pause(self) -> None:
         """Let nobody ask for anything until `resume`."""
-        for customer in self.customers:
-            customer.busy.acquire()
+        for lock in self._locks:
+            lock.acquire()
 
     def resume(self) -> None:
         """Go on after a `pause`."""
-        for customer in self.customers:
-            customer.busy.release()
+        for lock in self._locks:
+            lock.release()
+
+    @property
+    def _locks(self) -> list[threading.Lock]:
+        return [self._watching, *(customer.busy for customer in self.customers)]
 
     @property
     def is_closing(self) -> bool:
@@ -150,10 +155,11 @@ class Shop:
         """Look at the newest jobs again and again, as the page does."""
         with Impasto(self.url, timeout_seconds=30) as impasto:
             while not self.wait(WATCH_SECONDS):
-                asked = time.monotonic()
-                found: JobList | None = self.ask("list", lambda: impasto.jobs(limit=100))
-                for job in found.jobs if found else []:
-                    self.book.told(job, asked)
+                with self._watching:
+                    asked = time.monotonic()
+                    found: JobList | None = self.ask("list", lambda: impasto.jobs(limit=100))
+                    for job in found.jobs if found else []:
+                        self.book.told(job, asked)
 
 
 class _Customer:
@@ -176,7 +182,7 @@ class _Customer:
                             return
                         heapq.heappop(self._plans).do()
 
-    def _later(self, seconds: float, do: Callable[[], None]) -> None:
+    def _later(self, seconds: float, do: Callable[[], object]) -> None:
         plan = _Plan(time.monotonic() + seconds, next(self._numbers), do)
         heapq.heappush(self._plans, plan)
 

@@ -76,7 +76,7 @@ class Faults:
             case Fault.S3_SLOW:
                 for part in rig.parts:
                     part.s3.slow(S3_SLOW_SECONDS)
-                return lambda: [part.s3.mend() for part in rig.parts] and None
+                return self._mend_s3
             case Fault.API_KILLED:
                 rig.api.kill()
                 return rig.api.process.start
@@ -118,15 +118,20 @@ class Faults:
                 for address in worker.redis.addresses:
                     self._rig.redis.client_kill_filter(addr=address)
                 return _nothing
-        {
+        breaks: dict[Fault, End] = {
             Fault.CUT_OFF: worker.cut_off,
             Fault.CUT_OFF_FROM_REDIS: worker.redis.hold,
             Fault.CUT_OFF_FROM_S3: worker.s3.hold if planned.chance < 0.5 else worker.s3.refuse,
             Fault.BLACK_HOLE: worker.redis.black_hole,
             Fault.REFUSED: worker.redis.refuse,
             Fault.SLOW: partial(self._slow_down, worker),
-        }[planned.fault]()
+        }
+        breaks[planned.fault]()
         return worker.mend
+
+    def _mend_s3(self) -> None:
+        for part in self._rig.parts:
+            part.s3.mend()
 
     def _slow_down(self, worker: Part) -> None:
         worker.redis.slow(SLOW_SECONDS)
@@ -169,16 +174,16 @@ class Faults:
         ]
         if not ids:
             raise Missed("no job")
-        for index in range(DOUBLES):
-            job_id = ids[int(chance * len(ids) + index) % len(ids)]
-            record = self._rig.record(job_id)
-            self._publisher.publish(job_id, record.priority, begun=index % 2 == 0)
+        first = int(chance * len(ids))
+        drawn = [ids[(first + index) % len(ids)] for index in range(DOUBLES)]
+        for index, (record, _) in enumerate(self._rig.records.get_many(drawn)):
+            self._publisher.publish(record.id, record.priority, begun=index % 2 == 0)
         return _nothing
 
     def _damage_a_checkpoint(self, chance: float) -> End:
         """Damage the newest checkpoint of a job, and make somebody read it."""
-        found = [self._rig.record(job) for job in self._rig.redis.zrange(names.LEASES, 0, -1)]
-        found = [record for record in found if record.checkpoints]
+        held = self._rig.records.get_many(self._rig.redis.zrange(names.LEASES, 0, -1))
+        found = [record for record, _ in held if record.checkpoints]
         if not found:
             raise Missed("no checkpoint")
         record = found[int(chance * len(found))]

@@ -1,4 +1,4 @@
-"""Which faults happen when, to whom and for how long: drawn from the seed before anything starts."""
+"""Which faults happen when, to whom and for how long: drawn from the seed at the start."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
+CALM = range(0)  # never
 FIRST_SECONDS = 4.0  # until then everything works
 PAUSE_SECONDS = 3.5  # between two faults, on average
 SHORTEST_PAUSE_SECONDS = 0.5
@@ -94,7 +95,7 @@ class Planned:
         return self.at + self.seconds
 
 
-def plan(seed: str, seconds: float, workers: Sequence[str], calm: range = range(0)) -> list[Planned]:
+def plan(seed: str, seconds: float, workers: Sequence[str], calm: range = CALM) -> list[Planned]:
     """The faults of a run, in order. None is there during `calm`, nor after the end.
 
     Two faults of one thing are not there at once, and one worker of all always lives.

@@ -132,7 +132,7 @@ def test_a_receiver_that_is_gone_is_told_apart() -> None:
     ("value", "seconds"),
     [
         ("120", 120),
-        (formatdate(time.time() + 600, usegmt=True), 600),
+        ("a date", 600),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
         ("Sun, 06 Nov 9999 08:49:37 GMT", 86_400),
         ("9" * 400, 86_400),
@@ -145,6 +145,8 @@ def test_a_receiver_that_is_gone_is_told_apart() -> None:
 def test_a_busy_receiver_is_spared_as_long_as_it_asks_for(
     code: int, value: str, seconds: float
 ) -> None:
+    if value == "a date":
+        value = formatdate(time.time() + seconds, usegmt=True)
     with ReceivingServer(status(code, retry_after=value)) as receiver:
         delivery = send(receiver.url)
     assert delivery.error == f"the answer was {code}"

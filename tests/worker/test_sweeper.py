@@ -111,8 +111,9 @@ def test_what_a_straggler_stores_after_the_removal_goes_an_hour_later(
     make: MakeSweeper, records: JobRecords, storage: Storage, valkey: redis.Redis
 ) -> None:
     job = finished_job(records, storage, new_input(storage))
-    records.delete(job.id)
+    valkey.zadd(names.EXPIRY, {job.id: LONG_AGO})
     make().run()
+    assert objects(storage, job.id) == []
     storage.put(result_key(job.id, "2-b", "png"), b"late", "image/png")
 
     let_time_pass(valkey)
@@ -123,6 +124,21 @@ def test_what_a_straggler_stores_after_the_removal_goes_an_hour_later(
     let_time_pass(valkey)
     make().run()
     assert valkey.zcard(names.GARBAGE) == 0
+
+
+def test_what_a_straggler_stores_for_a_job_that_was_deleted_goes_an_hour_later(
+    make: MakeSweeper, records: JobRecords, storage: Storage, valkey: redis.Redis
+) -> None:
+    job = finished_job(records, storage, new_input(storage))
+    records.delete(job.id)
+    storage.delete_prefix(job_prefix(job.id))  # by whoever deletes the job
+    make().run()
+    storage.put(result_key(job.id, "2-b", "png"), b"late", "image/png")
+
+    let_time_pass(valkey)
+    make().run()
+
+    assert objects(storage, job.id) == []
 
 
 def test_a_worker_that_dies_anywhere_in_between_leaves_nothing_behind(
@@ -136,7 +152,7 @@ def test_a_worker_that_dies_anywhere_in_between_leaves_nothing_behind(
         content = new_input(storage)
         job = finished_job(records, storage, content)
         records.delete(job.id)
-        valkey.zadd(names.UNUSED_INPUTS, {content: LONG_AGO})
+        let_time_pass(valkey)
         with pytest.raises(SystemExit):
             make(DyingStorage(hasty, removals)).run()
         # What is left of it does not look like a job that waits.
@@ -229,9 +245,8 @@ def test_one_of_many_workers_sweeps_in_every_interval(
     make: MakeSweeper, records: JobRecords, storage: Storage, valkey: redis.Redis
 ) -> None:
     first, second = (finished_job(records, storage, new_input(storage)) for _ in range(2))
-    records.delete(first.id)
-    make().run_if_due()
-    records.delete(second.id)
-    make().run_if_due()
+    for job in (first, second):
+        valkey.zadd(names.EXPIRY, {job.id: LONG_AGO})
+        make().run_if_due()
     assert objects(storage, first.id) == []
     assert objects(storage, second.id) != []
