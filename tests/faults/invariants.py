@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from shared import names
 from shared.jobs import TERMINAL, JobRecord, JobStatus
 from shared.storage import ObjectMissing
-from tests.faults.rig import Rig
+from tests.faults.rig import Rig, until
 
 # Beyond what a worker takes for its first job: caches, arenas, the buffers of larger pictures.
 MEMORY_GROWTH_BYTES = 300 * 2**20
@@ -46,7 +46,7 @@ def _has_ended_once(rig: Rig, record: JobRecord) -> None:
         if rig.redis.zscore(names.index(record.owner, status), record.id) is not None
     ]
     assert indexes == [record.status], f"job {record.id} is {record.status} and listed as {indexes}"
-    for unfinished in (names.QUEUE, names.DUE):
+    for unfinished in (names.QUEUE, names.DUE, names.LEASES):
         assert rig.redis.zscore(unfinished, record.id) is None, f"{record.id} is in {unfinished}"
     ends = [event.event for event in record.history if event.event in TERMINAL]
     ends += [
@@ -92,6 +92,8 @@ def _was_held_by_one_at_a_time(rig: Rig, record: JobRecord) -> None:
 
 
 def _workers_do_not_grow(rig: Rig) -> None:
-    limit = rig.memory_at_start + MEMORY_GROWTH_BYTES
-    for name, size in rig.memory().items():
-        assert size < limit, f"{name} has {size / 2**20:.0f} MiB, limit {limit / 2**20:.0f} MiB"
+    def are_small() -> bool:
+        return max(rig.memory().values()) < rig.memory_at_start + MEMORY_GROWTH_BYTES
+
+    # A worker that measures its speed has a second network for a while.
+    until(are_small, f"{rig.memory_at_start} bytes at start, now {rig.memory()}: less memory")
