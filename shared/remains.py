@@ -20,9 +20,11 @@ from shared.jobs import (
 from shared.records import CHECKPOINTS_KEPT
 from shared.storage import ObjectMissing, Storage, StorageCorrupt, job_prefix, manifest_key
 
-LARGE_AT_ONCE = 2  # results and checkpoints that are in memory, whatever the number of threads
+RESULTS_AT_ONCE = 2  # that are in memory, whatever the number of threads
 _RESULT = re.compile(r"(?P<lease>(?P<fence>\d+)-\w+)/result\.\w+")
-_CHECKPOINT = re.compile(r"checkpoints/(?P<fence>\d+)-\w+-(?P<step>\d+)\.pt")
+_CHECKPOINT = re.compile(
+    r"checkpoints/(?P<fence>\d+)-\w+-(?P<step>\d+)-(?P<sha256>[0-9a-f]{64})\.pt"
+)
 
 
 class _Manifest(BaseModel):
@@ -47,7 +49,7 @@ class RemainsReader:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._archive = Archive(storage)
-        self._large = threading.Semaphore(LARGE_AT_ONCE)
+        self._results = threading.Semaphore(RESULTS_AT_ONCE)
 
     def read(self, job_id: str) -> Remains | None:
         """What there is of a job; None if nobody knows any more what was asked for.
@@ -80,7 +82,7 @@ class RemainsReader:
         """A success with this result, if it is what its manifest says."""
         try:
             written = _Manifest.model_validate_json(self._storage.get(manifest))
-            with self._large:
+            with self._results:
                 sha256 = hashlib.sha256(self._storage.get(result)).hexdigest()
         except (ObjectMissing, ValidationError):
             return None
@@ -99,18 +101,15 @@ class RemainsReader:
         found.sort(key=lambda each: (int(each[0]["fence"]), int(each[0]["step"])), reverse=True)
         checkpoints = []
         for match, key in found[:CHECKPOINTS_KEPT]:
-            with self._large:
-                try:
-                    data = self._storage.get(key)
-                except ObjectMissing:  # a worker that still runs has replaced it
-                    continue
+            size_bytes = self._storage.size_bytes(key)
+            if size_bytes is not None:  # else a worker that still runs has replaced it
                 checkpoint = Checkpoint(
                     key=key,
-                    sha256=hashlib.sha256(data).hexdigest(),
-                    size_bytes=len(data),
+                    sha256=match["sha256"],
+                    size_bytes=size_bytes,
                     step=int(match["step"]),
                 )
-            checkpoints.append(checkpoint)
+                checkpoints.append(checkpoint)
         return checkpoints
 
 

@@ -4,7 +4,8 @@ inputs/<sha256>                          an uploaded file, stored once however o
 jobs/<id>/request.json                   what was asked for, and
 jobs/<id>/end.json                       how it ended: from these a lost record is written again
 jobs/<id>/preview.jpg                    the newest preview, replaced while the job runs
-jobs/<id>/checkpoints/<lease>-<step>.pt  the engine's state; the record says which one counts
+jobs/<id>/checkpoints/<lease>-<step>-<sha256>.pt
+                                         the engine's state; the record says which one counts
 jobs/<id>/<lease>/result.<extension>     immutable; the token of the lease keeps a stale worker's
 jobs/<id>/<lease>/manifest.json          files apart; the latter says what reproduces the result
 """
@@ -140,13 +141,17 @@ class Storage:
 
     def exists(self, key: str) -> bool:
         """Whether there is an object under `key`."""
+        return self.size_bytes(key) is not None
+
+    def size_bytes(self, key: str) -> int | None:
+        """How large the object under `key` is; None if there is none."""
         try:
-            self._s3.head_object(Bucket=self._bucket, Key=key)
+            size: int = self._s3.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
         except ClientError as error:
             if _is_missing(error):
-                return False
+                return None
             raise
-        return True
+        return size
 
     def delete(self, key: str) -> None:
         """Remove the object under `key`, if there is one."""
@@ -205,9 +210,12 @@ def end_key(job_id: str) -> str:
     return f"{JOBS}{job_id}/end.json"
 
 
-def checkpoint_key(job_id: str, token: str, step: int) -> str:
-    """Where a checkpoint lies. The scripts that end a job know this prefix as well."""
-    return f"{JOBS}{job_id}/checkpoints/{token}-{step}.pt"
+def checkpoint_key(job_id: str, token: str, step: int, sha256: str) -> str:
+    """Where a checkpoint lies. The scripts that end a job know this prefix as well.
+
+    The key carries the hash, so that a checkpoint whose record is lost can still be checked.
+    """
+    return f"{JOBS}{job_id}/checkpoints/{token}-{step}-{sha256}.pt"
 
 
 def input_key(sha256: str) -> str:

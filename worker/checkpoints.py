@@ -163,9 +163,10 @@ class Checkpoints:
 
     def _save(self, file: io.BytesIO, step: int) -> None:
         data = file.getbuffer()
+        sha256 = hashlib.sha256(data).hexdigest()
         checkpoint = Checkpoint(
-            key=checkpoint_key(self._lease.job_id, self._lease.token, step),
-            sha256=hashlib.sha256(data).hexdigest(),
+            key=checkpoint_key(self._lease.job_id, self._lease.token, step, sha256),
+            sha256=sha256,
             size_bytes=len(data),
             step=step,
         )

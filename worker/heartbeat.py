@@ -110,6 +110,7 @@ class Heartbeat:
     def stop(self) -> None:
         """Withdraw the worker."""
         self._round.stop()
+        self._round.wait(1)  # or it would announce the worker once more
         self._registry.withdraw(self._worker)
 
     def tell(self, **changes: Any) -> None:

@@ -23,9 +23,12 @@ class Round:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin no other round, and wait a moment for this one."""
+        """Begin no other round. The thread does not hold up the end of the process."""
         self._stopping.set()
-        self._thread.join(timeout=1)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the round at hand, but not longer."""
+        self._thread.join(seconds)
 
     def _repeat(self) -> None:
         while not self._stopping.wait(self._every_seconds):

@@ -130,9 +130,9 @@ class Service:
 
     def checkpoint(self, lease: Lease, step: int) -> Checkpoint:
         data = f"state at step {step}".encode()
-        key = checkpoint_key(lease.job_id, lease.token, step)
-        self.storage.put(key, data, "application/octet-stream")
         sha256 = hashlib.sha256(data).hexdigest()
+        key = checkpoint_key(lease.job_id, lease.token, step, sha256)
+        self.storage.put(key, data, "application/octet-stream")
         checkpoint = Checkpoint(key=key, sha256=sha256, size_bytes=len(data), step=step)
         assert self.records.checkpoint(lease, checkpoint) is not None
         return checkpoint

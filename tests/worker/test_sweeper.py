@@ -65,7 +65,7 @@ def finished_job(records: JobRecords, storage: Storage, content: str, *styles: s
     assert records.create(request) is None
     for key in (
         result_key(request.id, "1-a", "png"),
-        checkpoint_key(request.id, "1-a", 5),
+        checkpoint_key(request.id, "1-a", 5, "f" * 64),
         preview_key(request.id),
     ):
         storage.put(key, b"bytes", "application/octet-stream")
