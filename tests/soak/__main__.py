@@ -105,6 +105,8 @@ def show(console: Console, report: Report) -> None:
         "POSTs replayed": counted.get("replayed", 0),
         "webhooks taken / refused": f"{report.webhooks_taken} / {report.webhooks_refused}",
         "slowest answer of the API, with retries": f"{report.slowest_answer_seconds} s",
+        "workers that did not end within 12 s of SIGTERM": report.workers_not_ended,
+        "parts that ended by themselves, started again": report.restarts,
         "most memory of a worker": _mebibytes(report.memory_bytes, "worker"),
         "most memory of the API": _mebibytes(report.memory_bytes, "api"),
         "lost": figures.lost,

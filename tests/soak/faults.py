@@ -14,7 +14,7 @@ from shared.messaging import AWAY, Publisher
 from shared.storage import STORAGE_ERRORS
 from tests.faults.rig import Part, Rig
 from tests.soak.journal import Journal
-from tests.soak.schedule import Fault, Planned
+from tests.soak.schedule import ENDS_PROCESSES, Fault, Planned
 
 WRITTEN_SECONDS = 3.0
 PAUSE_MILLISECONDS = 5000
@@ -37,6 +37,7 @@ class Faults:
         self.done: Counter[Fault] = Counter()
         self.missed: Counter[Fault] = Counter()
         self.slowest_end_seconds = 0.0
+        self.down: set[str] = set()  # parts that are to be down now
         self.not_ended = 0  # workers that were asked to, and had to be killed
         self._rig = rig
         self._journal = journal
@@ -51,6 +52,8 @@ class Faults:
             self._journal.write("fault missed", fault=planned.fault, why=repr(error))
             return _nothing
         self.done[planned.fault] += 1
+        if planned.fault in ENDS_PROCESSES:
+            self.down.add(planned.target)
         self._journal.write(
             "fault", fault=planned.fault, target=planned.target, seconds=planned.seconds
         )
@@ -58,6 +61,8 @@ class Faults:
 
     def _end(self, planned: Planned, end: End) -> None:
         end()
+        if planned.fault in ENDS_PROCESSES:
+            self.down.discard(planned.target)
         self._journal.write("fault over", fault=planned.fault, target=planned.target)
 
     def _begin(self, planned: Planned) -> End:

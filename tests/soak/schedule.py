@@ -49,7 +49,7 @@ class _How:
 
 
 _WORKER = {
-    Fault.CHILD_KILLED: _How(12),
+    Fault.CHILD_KILLED: _How(16),
     Fault.WORKER_KILLED: _How(4, 0.2, 8),
     Fault.PARENT_KILLED: _How(1, 1, 8),
     Fault.WORKER_ENDED: _How(4, 12, 14),
@@ -76,6 +76,16 @@ _S3_SLOW = {Fault.S3_SLOW: _How(2, 3, 15)}
 _API = {Fault.API_KILLED: _How(3, 0.2, 4)}
 _API_NETWORK = {Fault.API_CUT_OFF: _How(2, 1, 8)}
 _DATA = {Fault.DOUBLED_MESSAGES: _How(5), Fault.DAMAGED_CHECKPOINT: _How(3)}
+# Whose target is started again when they are over.
+ENDS_PROCESSES = frozenset(
+    {
+        Fault.WORKER_KILLED,
+        Fault.PARENT_KILLED,
+        Fault.WORKER_ENDED,
+        Fault.WORKER_ENDED_AND_KILLED,
+        Fault.API_KILLED,
+    }
+)
 _ALL = {**_WORKER, **_NETWORK, **_REDIS, **_S3, **_S3_SLOW, **_API, **_API_NETWORK, **_DATA}
 
 
@@ -130,8 +140,8 @@ def _fits(one: Planned, others: list[Planned], workers: Sequence[str], calm: ran
     if one.until >= calm.start and one.at < calm.stop:
         return False
     near = [other for other in others if other.until + 1 > one.at]
-    taken = set(itertools.chain.from_iterable(_takes(other, workers) for other in near))
-    if taken & _takes(one, workers):
+    taken = set(itertools.chain.from_iterable(takes(other, workers) for other in near))
+    if taken & takes(one, workers):
         return False
     if one.fault in _WORKER:
         dead = {other.target for other in near if other.fault in _WORKER}
@@ -139,7 +149,7 @@ def _fits(one: Planned, others: list[Planned], workers: Sequence[str], calm: ran
     return True
 
 
-def _takes(one: Planned, workers: Sequence[str]) -> set[str]:
+def takes(one: Planned, workers: Sequence[str]) -> set[str]:
     """What no other fault may break meanwhile."""
     if one.fault in _NETWORK or one.fault in _API_NETWORK:
         return {f"network of {one.target}"}

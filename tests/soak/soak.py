@@ -87,6 +87,7 @@ class Report:
     missed: dict[str, int]
     poison_kills: int
     workers_not_ended: int
+    restarts: int
     answers: dict[str, int]
     slowest_answer_seconds: float
     deleted: int
@@ -150,6 +151,7 @@ class _Soak:
         self._memory = Memory()
         self._shop = Shop(rig.url, rig.folder, self._book, journal, webhook=receiver.url, seed=seed)
         self._counters: dict[str, int] = {}
+        self._restarts = 0
         self._before: dict[str, int] = {}  # what was counted until Redis was wiped
 
     def run(self) -> Report:
@@ -185,6 +187,7 @@ class _Soak:
         while (passed := time.monotonic() - started) < self._seconds:
             todo.do_until(passed)
             self._poison_some()
+            self._supervise()
             if time.monotonic() - looked > MEMORY_SECONDS:
                 looked = time.monotonic()
                 self._memory.look(self._rig.parts)
@@ -198,6 +201,14 @@ class _Soak:
     def _poison_some(self) -> None:
         jobs = self._book.unfinished
         self._poison.act([each for each in jobs if self._book.accepted[each].kind.kills])
+
+    def _supervise(self) -> None:
+        """Start again what has ended by itself, as a supervisor does."""
+        for part in self._rig.parts:
+            if not part.process.is_running and part.name not in self._faults.down:
+                self._journal.write("started again", part=part.name)
+                self._restarts += 1
+                part.process.start()
 
     def _wipe_redis(self) -> None:
         """Lose Redis and its disk, and have S3 tell what there was."""
@@ -315,6 +326,7 @@ class _Soak:
             missed=dict(self._faults.missed.most_common()),
             poison_kills=self._poison.kills,
             workers_not_ended=self._faults.not_ended,
+            restarts=self._restarts,
             answers=dict(self._book.answers.most_common()),
             slowest_answer_seconds=round(self._book.slowest_seconds, 2),
             deleted=len(self._book.deleted),

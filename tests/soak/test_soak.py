@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.schedule import plan
+from tests.soak.schedule import plan, takes
 from tests.soak.soak import run
 
 WORKERS = ["worker-1", "worker-2", "worker-3"]
@@ -32,6 +32,6 @@ def test_a_schedule_breaks_nothing_twice_at_once_and_leaves_a_worker_alive() -> 
     assert not [one for one in planned if one.until >= 1000 and one.at < 1040]
     for one in planned:
         now = [other for other in planned if other.at <= one.at <= other.until]
-        targets = [(other.target, other.fault.startswith("worker's")) for other in now]
-        known = [target for target in targets if target[0]]
-        assert len(known) == len(set(known))
+        broken = [part for other in now for part in takes(other, WORKERS)]
+        assert len(broken) == len(set(broken))
+        assert not set(WORKERS) <= set(broken)
