@@ -19,13 +19,22 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from api.authentication import max_unfinished_jobs, owner
 from api.services import Services
-from shared.errors import ImpastoError, InFlight, InvalidRequest, TooMany, Unavailable
+from shared.errors import (
+    Fault,
+    ImpastoError,
+    InFlight,
+    InvalidInput,
+    InvalidRequest,
+    TooMany,
+    Unavailable,
+)
 from shared.idempotency import Ticket
 from shared.jobs import Inputs, JobRequest, StoredRequest
 from shared.messaging import AWAY
 from shared.records import Refusal
 from shared.settings import Settings
 from shared.storage import STORAGE_ERRORS, request_key
+from shared.webhooks import check_url
 
 MAX_KEY_LENGTH = 255
 # An input that is just being removed can be stored again a moment later.
@@ -60,13 +69,11 @@ def once(
     """
     if key is None:
         return accept(None)
-    drawn = service.idempotency.begin(owner(), _checked(key), request_sha256)
-    if isinstance(drawn, str):
-        return drawn
+    ticket = Ticket.draw(owner(), _checked(key), request_sha256)
     try:
-        return accept(drawn)
+        return service.idempotency.begin(ticket) or accept(ticket)
     except Exception as error:
-        abandon = partial(service.idempotency.abandon, drawn)
+        abandon = partial(service.idempotency.abandon, ticket)
         if isinstance(error, UNANSWERED):
             service.afterwards.later(abandon)
         else:
@@ -112,6 +119,21 @@ def accept(
         raise
     _publish(service, job)
     log.info("job accepted", job_id=job.id, retried_from=job.retried_from)
+
+
+def check_webhook(url: str | None, settings: Settings) -> None:
+    """Whether the end of a job can be told there.
+
+    Raises:
+        InvalidInput: this installation sends none, or not there.
+        Unavailable: too many host names are being looked up.
+    """
+    if url is None:
+        return
+    if settings.webhook_secrets is None:
+        detail = "none are sent here: there is nothing to sign them with"
+        raise InvalidInput(f"webhook: {detail}", (Fault("webhook", detail),))
+    check_url(url, allow_private=settings.webhook_allow_private)
 
 
 def _checked(key: str) -> str:

@@ -12,7 +12,7 @@ from flask_openapi3.models import RawModel
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from redis.exceptions import RedisError
 
-from api.acceptance import MAX_KEY_LENGTH, accept, fingerprint, once
+from api.acceptance import MAX_KEY_LENGTH, accept, check_webhook, fingerprint, once
 from api.authentication import owner
 from api.problems import problems
 from api.services import Services, services
@@ -118,6 +118,7 @@ def create_job(raw: Upload, header: IdempotencyHeader) -> Response:
     )
 
     def accepted(ticket: Ticket | None) -> JobRequest:
+        check_webhook(job.webhook, service.settings)  # only now: it asks the network
         accept(service, job, ticket, partial(_store, service.storage, upload.files))
         return job
 

@@ -7,6 +7,7 @@ again under the same key, and a request whose first copy is still worked on is t
 import hashlib
 import secrets
 from dataclasses import dataclass
+from typing import Self
 
 from redis import Redis
 
@@ -21,11 +22,21 @@ IN_FLIGHT_SECONDS = 120
 
 @dataclass(frozen=True)
 class Ticket:
-    """The right to make the job of an idempotency key."""
+    """What one request draws to make the job of an idempotency key."""
 
     owner: str
     idempotency: Idempotency
     number: str
+
+    @classmethod
+    def draw(cls, owner: str, key: str, request_sha256: str) -> Self:
+        """A new one. It is worth nothing before `IdempotencyKeys.begin` has taken it."""
+        key_sha256 = hashlib.sha256(key.encode()).hexdigest()
+        return cls(
+            owner,
+            Idempotency(key_sha256=key_sha256, request_sha256=request_sha256),
+            secrets.token_hex(16),
+        )
 
 
 class IdempotencyKeys:
@@ -34,31 +45,30 @@ class IdempotencyKeys:
     def __init__(self, redis: Redis) -> None:
         self._scripts = Scripts(redis)
 
-    def begin(self, owner: str, key: str, request_sha256: str) -> Ticket | str:
-        """A ticket for the first request of a key; for a later one the id of the job it made.
+    def begin(self, ticket: Ticket) -> str | None:
+        """Nothing for the first request of a key; for a later one the id of the job it made.
 
         Raises:
             KeyReused: the key came with another request before.
             InFlight: the first request is still worked on.
         """
-        key_sha256 = hashlib.sha256(key.encode()).hexdigest()
-        ticket = Ticket(
-            owner,
-            Idempotency(key_sha256=key_sha256, request_sha256=request_sha256),
-            secrets.token_hex(16),
-        )
         outcome, *job_id = self._scripts.run(
-            "begin", owner, key_sha256, request_sha256, ticket.number, IN_FLIGHT_SECONDS
+            "begin",
+            ticket.owner,
+            ticket.idempotency.key_sha256,
+            ticket.idempotency.request_sha256,
+            ticket.number,
+            IN_FLIGHT_SECONDS,
         )
         match outcome:
             case "begun":
-                return ticket
+                return None
             case "done":
                 return str(job_id[0])
             case "mismatch":
                 raise KeyReused(
-                    "this Idempotency-Key came with another request before: take a new"
-                    " key for a new request"
+                    "this Idempotency-Key came with another request before: take a new key for a"
+                    " new request"
                 )
         raise InFlight("the first request with this Idempotency-Key is still worked on: wait")
 

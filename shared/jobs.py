@@ -147,6 +147,7 @@ class JobEnd(_Model):
     """How a job ended; lies in S3 beside what was asked for."""
 
     status: JobStatus
+    started_at: Timestamp | None = None
     finished_at: Timestamp
     output: StoredOutput | None
     error: JobError | None
@@ -197,6 +198,7 @@ class JobRecord(JobRequest):
             return None
         return JobEnd(
             status=self.status,
+            started_at=self.started_at,
             finished_at=self.finished_at,
             output=self.output,
             error=self.error,

@@ -7,7 +7,7 @@ UUIDv7, so by age. Listing and queue position cost O(log n), and nothing scans k
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -146,6 +146,8 @@ class JobRecords:
         if end is not None:
             for name, value in (("output", end.output), ("error", end.error)):
                 pairs += [name, value.model_dump_json()] if value else []
+            if end.started_at is not None:
+                pairs += ["started_at", str(end.started_at.timestamp())]
         return bool(
             self._scripts.run(
                 "restore",
@@ -300,10 +302,19 @@ class JobRecords:
         """End the job because somebody asked for it. False: the lease was lost."""
         return self._finish(lease, JobStatus.CANCELED)
 
-    def release(self, lease: Lease) -> JobStatus | None:
-        """Give the job back unfinished. Returns its status now, None if the lease was lost."""
+    def release(self, lease: Lease, *, counts: bool = False) -> JobStatus | None:
+        """Give the job back unfinished. Returns its status now, None if the lease was lost.
+
+        Args:
+            lease: the right to run it.
+            counts: whether this was one of the attempts that a job has.
+        """
         status = self._scripts.run(
-            "release", lease.job_id, lease.token, self._settings.retention_seconds
+            "release",
+            lease.job_id,
+            lease.token,
+            self._settings.retention_seconds,
+            "1" if counts else "",
         )
         return JobStatus(status) if status else None
 
@@ -318,6 +329,13 @@ class JobRecords:
             Due(str(job_id), Priority(priority), bool(begun))
             for job_id, priority, begun in zip(found[::3], found[1::3], found[2::3], strict=True)
         ]
+
+    def due_at_once(self, jobs: Iterable[Due]) -> None:
+        """Take back that these were taken: their messages could not be sent."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job in jobs:
+                pipe.zadd(names.LEASES if job.begun else names.DUE, {job.job_id: 0}, xx=True)
+            pipe.execute()
 
     def _finish(self, lease: Lease, status: JobStatus, code: str = "", **fields: BaseModel) -> bool:
         pairs = [part for name, value in fields.items() for part in (name, value.model_dump_json())]

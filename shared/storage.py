@@ -17,7 +17,8 @@ from typing import Any, BinaryIO
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ResponseStreamingError
+from urllib3.exceptions import HTTPError
 
 from shared.settings import Settings
 
@@ -137,6 +138,8 @@ class Storage:
             if _is_missing(error):
                 raise ObjectMissing(key) from None
             raise
+        except HTTPError as error:  # botocore passes some of them on, in the middle of a body
+            raise ResponseStreamingError(error=error) from None
         return data
 
     def exists(self, key: str) -> bool:

@@ -18,12 +18,12 @@ import torch
 
 from shared.jobs import Checkpoint, JobRecord
 from shared.records import JobRecords, Lease
-from shared.storage import STORAGE_ERRORS, ObjectMissing, Storage, checkpoint_key
-from worker.engine import EngineError, Stylization
+from shared.storage import STORAGE_ERRORS, Storage, checkpoint_key
+from worker.engine import Stylization
 from worker.engine.memory import available_bytes
 from worker.errand import Errand
 from worker.pace import Interval
-from worker.stops import Stops
+from worker.stops import Interrupted, Stops
 
 # A larger share is not worth what a lost worker costs; a longer pause loses too much.
 SHARE = 0.01
@@ -108,12 +108,15 @@ class Checkpoints:
                 del data  # may be gigabytes
                 run = start()
                 run.load_state_dict(state["run"])
-            except (ObjectMissing, CheckpointCorrupt, EngineError, LookupError, TypeError) as error:
+                resumed = Resumed(run, float(state["seconds"]))
+            except Interrupted:
+                raise
+            except Exception as error:  # damaged, or of another version: nothing depends on it
                 log.warning("checkpoint not used", key=checkpoint.key, error=repr(error))
                 continue
             self._saved_step = run.step
             log.info("job resumed", step=run.step)
-            return Resumed(run, float(state["seconds"]))
+            return resumed
         return None
 
     def save_if_due(self, run: Stylization, seconds: float, eta_seconds: float | None) -> None:
@@ -151,7 +154,12 @@ class Checkpoints:
         if not _fits(run):
             log.warning("too little memory for a checkpoint", size_bytes=run.state_bytes)
             return None
-        to_file, step = encode(run, seconds), run.step
+        step = run.step
+        try:
+            to_file = encode(run, seconds)
+        except (RuntimeError, MemoryError) as error:  # others take memory too
+            log.warning("checkpoint not stored", error=repr(error))
+            return None
 
         def save() -> float:
             """Returns the processor's time that it took."""

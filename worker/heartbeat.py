@@ -103,8 +103,8 @@ class Heartbeat:
         self._round = Round("heartbeat", self._beat, settings.heartbeat_seconds)
 
     def start(self) -> None:
-        """Announce the worker and begin to beat."""
-        self._announce()
+        """Announce the worker and begin to beat, though Redis may be away."""
+        self._try_to_announce()
         self._round.start()
 
     def stop(self) -> None:

@@ -28,6 +28,7 @@ from worker.rounds import Round
 from worker.speedometer import Speedometer
 from worker.sweeper import Sweeper
 from worker.threads import Threads
+from worker.turns import LOOKS
 
 POST_SECONDS = 1.0  # how often it is looked for webhooks that are due
 SAID = {"name", "host", "pid", "device", "precision", "weights", "weights_sha256"}
@@ -91,8 +92,8 @@ class Node:
         probe = Storage(settings, patient=False)
         sweeper = Sweeper(redis, garbage, probe, settings.sweep_interval_seconds)
         rounds = (
-            Round("sweeper", sweeper.run_if_due, sweeper.interval_seconds),
-            Round("reconciler", reconciler.run_if_due, reconciler.interval_seconds),
+            Round("sweeper", sweeper.run_if_due, sweeper.interval_seconds / LOOKS),
+            Round("reconciler", reconciler.run_if_due, reconciler.interval_seconds / LOOKS),
             Round("postman", postman.run, POST_SECONDS),
         )
         threads = Threads(settings, cores, registry)

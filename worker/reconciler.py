@@ -3,7 +3,7 @@
 import structlog
 from redis import Redis
 
-from shared.messaging import Publisher
+from shared.messaging import AWAY, Publisher
 from shared.records import JobRecords
 from worker.turns import Turn
 
@@ -32,6 +32,11 @@ class Reconciler:
 
         A message too many does no harm: whoever takes it finds the job held or finished.
         """
-        for job_id, priority, begun in self._records.take_due(MAX_PUBLISHED_AT_ONCE):
+        due = self._records.take_due(MAX_PUBLISHED_AT_ONCE)
+        for number, (job_id, priority, begun) in enumerate(due):
+            try:
+                self._publisher.publish(job_id, priority, begun=begun)
+            except AWAY:
+                self._records.due_at_once(due[number:])
+                raise
             log.info("job published again", job_id=job_id, begun=begun)
-            self._publisher.publish(job_id, priority, begun=begun)

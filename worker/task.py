@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -46,14 +47,10 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
             _publish_again(node, job_id)
             log.warning("job not taken: S3 is away", job_id=job_id)
             raise Ignore("S3 is away")
-        asked = time.monotonic()
-        try:
-            lease = node.records.claim(job_id, node.name)
-        except AWAY as error:  # the reconciler sends another message
-            log.warning("job not taken: Redis is away", job_id=job_id, error=repr(error))
-            raise Ignore("Redis is away") from None
+        asked, lease = _claim(node, job_id, shutting_down)
         if not isinstance(lease, Lease):
             log.info("job not taken", job_id=job_id, why=lease)
+            _archive_end(node, job_id)  # the claim may have ended it
             raise Ignore(lease)
         with (
             structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt),
@@ -64,11 +61,25 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
             except LeaseLost:
                 log.warning("lease lost; another worker has the job")
                 raise Ignore("lost") from None
-            except (ShuttingDown, Unreachable) as reason:
-                _give_back(node, lease)
-                raise Ignore(repr(reason)) from None
+            except ShuttingDown:
+                _give_back(node, lease, counts=False)
+                raise Ignore("shutting down") from None
             finally:
                 release_memory(node.network.device)
+
+
+def _claim(node: Node, job_id: str, shutting_down: Flag) -> tuple[float, Lease | str]:
+    """The lease of a job, or why not, and when it was asked for. Waits for a Redis that is away:
+    the message that woke us may be the only one for a long time."""
+    while True:
+        asked = time.monotonic()
+        try:
+            return asked, node.records.claim(job_id, node.name)
+        except AWAY as error:
+            log.warning("Redis is away; the claim waits", job_id=job_id, error=repr(error))
+        if shutting_down.is_set():
+            return asked, "Redis is away"
+        time.sleep(1.0)
 
 
 def _run_held(node: Node, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
@@ -88,20 +99,29 @@ def _run_held(node: Node, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
             return Wishes(cancel=False, preview=False)
 
     stops = Stops(hold, shutting_down, wishes, node.settings.outage_patience_seconds)
-    found = stops.through_outages(lambda: node.records.get(lease.job_id), AWAY, "Redis")
-    if found is None:
-        raise LeaseLost
-    record, _ = found
-    log.info("job started", preset=record.params.preset, size=record.params.size)
-
     try:
+        found = stops.through_outages(partial(node.records.get, lease.job_id), AWAY, "Redis")
+        if found is None:
+            raise LeaseLost
+        record, _ = found
+        log.info("job started", preset=record.params.preset, size=record.params.size)
         output, progress = paint(node, record, lease, stops, publish)
-    except (LeaseLost, ShuttingDown, Unreachable):
+    except (LeaseLost, ShuttingDown):
         raise
     except Canceled:
         _end(node, stops, lease, lambda: node.records.stop(lease))
         log.info("job canceled")
         raise Ignore("canceled") from None
+    except Unreachable as error:
+        if lease.attempt < node.settings.max_attempts:  # perhaps another worker reaches it
+            _give_back(node, lease, counts=True)
+            raise Ignore(repr(error)) from None
+        reason = JobError(
+            code=ErrorCode.STORAGE, message=f"{lease.attempt} workers waited for {error} in vain"
+        )
+        _end(node, stops, lease, lambda: node.records.fail(lease, reason))
+        log.warning("job failed", code=reason.code)
+        raise Ignore("failed") from None
     except Exception as error:
         reason = node.records.overdue if isinstance(error, Overdue) else _reason(error)
         _end(node, stops, lease, lambda: node.records.fail(lease, reason))
@@ -118,11 +138,16 @@ def _end(node: Node, stops: Stops, lease: Lease, finish: Callable[[], bool]) -> 
     """End the job, and keep in S3 how. Raises `LeaseLost`: somebody else has it."""
     if not stops.tell(finish, AWAY):
         raise LeaseLost
+    _archive_end(node, lease.job_id)
+
+
+def _archive_end(node: Node, job_id: str) -> None:
+    """Keep in S3 how a job ended, if it has and that is not known there."""
 
     def archive() -> None:
-        found = node.records.get(lease.job_id)
-        if found is not None and found[0].end is not None:
-            node.archive.write_end(lease.job_id, found[0].end)
+        found = node.records.get(job_id)
+        if found is not None and found[0].end is not None and node.archive.end(job_id) is None:
+            node.archive.write_end(job_id, found[0].end)
 
     archiving = Errand(archive)
     try:
@@ -132,15 +157,17 @@ def _end(node: Node, stops: Stops, lease: Lease, finish: Callable[[], bool]) -> 
         log.warning("the end is not archived", error=repr(error))
 
 
-def _give_back(node: Node, lease: Lease) -> None:
+def _give_back(node: Node, lease: Lease, *, counts: bool) -> None:
     try:
-        status = node.records.release(lease)
+        status = node.records.release(lease, counts=counts)
         log.info("job given back", status=status)
     except AWAY as error:  # the lease runs out, and the reconciler sends a message
         log.warning("job not given back", error=repr(error))
         return
     if status == JobStatus.QUEUED:
         _publish_again(node, lease.job_id)
+    elif status == JobStatus.CANCELED:
+        _archive_end(node, lease.job_id)
 
 
 def _publish_again(node: Node, job_id: str) -> None:

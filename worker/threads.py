@@ -1,11 +1,15 @@
 """How many threads this process computes with."""
 
 import pyvips
+import structlog
 import torch
+from redis.exceptions import RedisError
 
 from shared.cores import Cores
 from shared.settings import Settings
 from shared.workers import WorkerRegistry
+
+log = structlog.get_logger(__name__)
 
 
 class Threads:
@@ -20,13 +24,19 @@ class Threads:
         self._fixed = settings.threads
         self._cores = cores
         self._registry = registry
+        self._workers = 1
 
     def take(self) -> int:
         """Use as many threads as are ours now, and return how many.
 
         Not while a picture is painted: their number decides in which order sums are taken.
         """
-        count = self._fixed or self._cores.share(self._registry.count_on(self._cores.pool))
+        if self._fixed is None:
+            try:
+                self._workers = self._registry.count_on(self._cores.pool)
+            except RedisError as error:
+                log.warning("workers not counted: as many as before", error=repr(error))
+        count = self._fixed or self._cores.share(self._workers)
         use_threads(count)
         return count
 

@@ -1,6 +1,12 @@
-"""What one of many workers does in every interval."""
+"""What one of many workers does in every interval.
+
+A worker that took its turn may be lost before it did anything. So turns end before the interval
+does, and all workers look several times in it: each interval has a turn.
+"""
 
 from redis import Redis
+
+LOOKS = 5  # in an interval
 
 
 class Turn:
@@ -9,7 +15,7 @@ class Turn:
     def __init__(self, redis: Redis, name: str, interval_seconds: float) -> None:
         self._redis = redis
         self._key = f"impasto:turn:{name}"
-        self._milliseconds = max(1, round(interval_seconds * 1000))
+        self._milliseconds = max(1, round(interval_seconds * (1 - 1 / LOOKS) * 1000))
 
     def take(self) -> bool:
         """Whether it is for us to do it now. A worker whose clock is off changes nothing."""

@@ -3,7 +3,7 @@
 -- ARGV: job id, token of the lease, checkpoint as JSON, how many are kept
 -- Returns the keys of those that are not needed any more, or nil when somebody else holds the job.
 local id = ARGV[1]
-if not holds(id, ARGV[2]) then
+if not may_write(id, ARGV[2]) then
   return nil
 end
 local checkpoint = cjson.decode(ARGV[3])

@@ -7,7 +7,7 @@ local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'claim')
 if record[1] == ARGV[3] and record[3] and token_of(record[2], record[3]) == ARGV[2] then
   return 1 -- told again, since the answer was lost
 end
-if not holds(id, ARGV[2]) then
+if not may_write(id, ARGV[2]) then
   return 0
 end
 end_job(id, now(), ARGV[3], ARGV[4], {unpack(ARGV, 6)}, ARGV[5] ~= '' and ARGV[5] or nil)

@@ -83,7 +83,7 @@ end
 -- End a job, once and for all. `fields` alternate with values; `why` goes into the history.
 local function end_job(id, at, status, retention, fields, why)
   local record = record_of(id)
-  local old = redis.call('HMGET', record, 'owner', 'status', 'fence', 'webhook', 'checkpoints', 'started_at')
+  local old = redis.call('HMGET', record, 'owner', 'status', 'fence', 'webhook', 'started_at')
   redis.call('HSET', record, 'status', status, 'finished_at', at, 'expires_at', at + retention, unpack(fields))
   redis.call('HDEL', record, 'lease_until', 'deadline_at', 'checkpoints')
   move(id, old[1], old[2], status)
@@ -97,11 +97,9 @@ local function end_job(id, at, status, retention, fields, why)
   if old[4] then
     redis.call('ZADD', OUTBOX, at, id)
   end
-  if old[5] then -- a worker that does not know of the end yet may store one more: see garbage.py
+  if old[5] then -- its worker may be storing a checkpoint at this moment: see garbage.py
     redis.call('ZADD', GARBAGE, at, 'jobs/' .. id .. '/checkpoints/')
-  end
-  if old[6] then
-    observe('run_seconds', at - old[6])
+    observe('run_seconds', at - old[5])
   end
   count(why and status .. ':' .. why or status)
   note(id, at, status, old[3], why)
@@ -136,10 +134,15 @@ local function token_of(fence, claim)
   return fence .. '-' .. claim
 end
 
--- Whether the worker with this token holds the job. If not, it is one that was too slow.
+-- Whether the worker with this token holds the job.
 local function holds(id, token)
   local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'claim')
-  if record[1] == 'running' and token_of(record[2], record[3]) == token then
+  return record[1] == 'running' and token_of(record[2], record[3]) == token
+end
+
+-- Whether the worker with this token may write. If not, it is one that was too slow, and that is counted.
+local function may_write(id, token)
+  if holds(id, token) then
     return true
   end
   count('stale_writes')

@@ -1,7 +1,6 @@
 #!lua flags=allow-oom
--- Give a running job back unfinished: it waits again, and this attempt does not count. One that was to be
--- cancelled ends here.
--- ARGV: job id, token of the lease, retention in seconds
+-- Give a running job back unfinished: it waits again. One that was to be cancelled ends here.
+-- ARGV: job id, token of the lease, retention in seconds, '1' if the attempt counts
 -- Returns 'queued' or 'canceled', or nil when somebody else holds the job or it has ended.
 local id = ARGV[1]
 local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'owner', 'priority', 'cancel_requested_at',
@@ -10,7 +9,7 @@ if (record[1] == 'queued' or record[1] == 'canceled') and record[9]
     and token_of(record[2], record[9]) == ARGV[2] then
   return record[1] -- told again, since the answer was lost
 end
-if not holds(id, ARGV[2]) then
+if not may_write(id, ARGV[2]) then
   return nil
 end
 local at = now()
@@ -20,7 +19,9 @@ if record[5] then
 end
 redis.call('HDEL', record_of(id), 'lease_until', 'deadline_at', 'worker')
 redis.call('HSET', record_of(id), 'status', 'queued', 'ran_seconds', record[7] + at - record[6])
-redis.call('HINCRBY', record_of(id), 'attempt', -1)
+if ARGV[4] ~= '1' then
+  redis.call('HINCRBY', record_of(id), 'attempt', -1)
+end
 redis.call('ZREM', LEASES, id)
 move(id, record[3], 'running', 'queued')
 enqueue(id, record[4], at, at)

@@ -21,6 +21,7 @@ else
   local expires_at = ARGV[6] + ARGV[7]
   redis.call('HSET', record_of(id), 'finished_at', ARGV[6], 'expires_at', expires_at)
   redis.call('ZADD', EXPIRY, expires_at, id)
+  redis.call('ZADD', GARBAGE, at, 'jobs/' .. id .. '/checkpoints/')
   -- S3 does not know whether its webhook was delivered. Receivers are told twice rather than not at all.
   if redis.call('HEXISTS', record_of(id), 'webhook') == 1 and ARGV[6] + WEBHOOK_SECONDS > at then
     redis.call('ZADD', OUTBOX, at, id)

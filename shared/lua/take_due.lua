@@ -3,6 +3,8 @@
 -- while. Each is put off by being taken.
 -- ARGV: most jobs at once, seconds until the message of a job is sent again
 -- Returns id, priority, 1 if it was begun already and 0 if not, id, ...
+local NEXT_JOBS = 20
+
 local at, most, pause = now(), tonumber(ARGV[1]), tonumber(ARGV[2])
 local found = {}
 
@@ -20,6 +22,14 @@ local function take(set, limit, begun, wait)
     end
   end
   return #ids
+end
+
+-- Whose turn comes next does not wait for long, however long it has waited.
+for _, id in ipairs(redis.call('ZRANGE', QUEUE, 0, NEXT_JOBS - 1)) do
+  local due = redis.call('ZSCORE', DUE, id)
+  if due and tonumber(due) > at + pause then
+    redis.call('ZADD', DUE, at + pause, id)
+  end
 end
 
 local lost = take(LEASES, most, 1, function() return pause end)

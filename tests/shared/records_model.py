@@ -30,7 +30,9 @@ from shared.records import CHECKPOINTS_KEPT, PREVIEW_WANTED_SECONDS, Due, Lease,
 from shared.scripts import DURATION_BUCKETS
 from shared.settings import Settings
 
+# Less than it is, so that there is more than that.
 MAX_HISTORY_BYTES = 400
+NEXT_JOBS = 2
 WEBHOOK_SECONDS = 86_400  # after it nobody is told of the end of a job that was restored
 START = 1_800_000_000.0
 
@@ -82,6 +84,7 @@ class ModelJob:
         return JobEnd.model_validate(
             {
                 "status": self.status,
+                "started_at": self.started_at,
                 "finished_at": self.finished_at,
                 "output": self.output,
                 "error": self.error,
@@ -200,6 +203,8 @@ class Model:
         job.checkpoints = list(checkpoints)
         if end is not None:
             job.queued_at = None
+            job.started_at = end.started_at.timestamp() if end.started_at else None
+            self.garbage[f"jobs/{job_id}/checkpoints/"] = self.now
             job.status, job.output, job.error = end.status, end.output, end.error
             job.finished_at = end.finished_at.timestamp()
             job.expires_at = job.finished_at + self.settings.retention_seconds
@@ -272,17 +277,17 @@ class Model:
     def want_preview(self, job_id: str) -> None:
         self.previews[job_id] = self.now + PREVIEW_WANTED_SECONDS
 
-    def begin(self, owner: str, key: str, request_sha256: str, ticket: str) -> str:
-        """`key` is the SHA-256 of the key, `ticket` the number of the one that is offered."""
-        known = self.keys.get((owner, key))
+    def begin(self, ticket: Ticket) -> str | None:
+        name, idempotency = (ticket.owner, ticket.idempotency.key_sha256), ticket.idempotency
+        known = self.keys.get(name)
         if known is None:
             until = self.now + IN_FLIGHT_SECONDS
-            self.keys[owner, key] = ModelKey(request_sha256, until, ticket)
-            return "begun"
-        if known.request != request_sha256:
+            self.keys[name] = ModelKey(idempotency.request_sha256, until, ticket.number)
+            return None
+        if known.request != idempotency.request_sha256:
             return "mismatch"
         if known.job is None:
-            return "begun" if known.ticket == ticket else "in_flight"
+            return None if known.ticket == ticket.number else "in_flight"
         self.counters["replayed"] += 1
         return known.job
 
@@ -356,9 +361,9 @@ class Model:
         return (job.fence, job.claim) == (lease.fence, lease.claim)
 
     def renew(self, lease: Lease) -> Renewal:
-        job = self._held(lease)
-        if job is None:
+        if not self.is_held(lease):
             return Renewal.LOST
+        job = self.jobs[lease.job_id]
         assert job.deadline_at is not None
         job.lease_until = job.due = self.now + self.settings.lease_seconds
         return Renewal.OVERDUE if job.deadline_at < self.now else Renewal.HELD
@@ -376,7 +381,7 @@ class Model:
         return [other.key for other in others[CHECKPOINTS_KEPT - 1 :]]
 
     def resumed(self, lease: Lease, step: int) -> None:
-        job = self._held(lease)
+        job = self.jobs[lease.job_id] if self.is_held(lease) else None
         if job and job.resumed != lease.token:
             job.resumed = lease.token
             self.counters["resumed"] += 1
@@ -402,7 +407,7 @@ class Model:
         self._end(job, status)
         return True
 
-    def release(self, lease: Lease) -> JobStatus | None:
+    def release(self, lease: Lease, counts: bool) -> JobStatus | None:
         known = self.jobs.get(lease.job_id)
         told = (JobStatus.QUEUED, JobStatus.CANCELED)
         if known and known.status in told and self._is_last(known, lease):
@@ -420,12 +425,14 @@ class Model:
         job.status, job.worker = JobStatus.QUEUED, None
         job.lease_until = job.deadline_at = None
         job.ran_seconds += self.now - job.claimed_at
-        job.attempt -= 1
+        job.attempt -= not counts
         job.queued_at = job.due = self.now
         return JobStatus.QUEUED
 
     def take_due(self, limit: int) -> list[Due]:
         republish_seconds = self.settings.republish_seconds
+        for job_id in self.queue()[:NEXT_JOBS]:
+            self.jobs[job_id].due = min(self.jobs[job_id].due, self.now + republish_seconds)
         lost = self._first_due(self.look_after(JobStatus.RUNNING), limit)
         waiting = self._first_due(self.look_after(JobStatus.QUEUED), limit - len(lost))
         for job_id in lost:
@@ -439,6 +446,12 @@ class Model:
             Due(job_id, self.jobs[job_id].request.priority, job_id in lost)
             for job_id in (*lost, *waiting)
         ]
+
+    def due_at_once(self, jobs: list[Due]) -> None:
+        for due in jobs:
+            job = self.jobs.get(due.job_id)
+            if job and job.status == (JobStatus.RUNNING if due.begun else JobStatus.QUEUED):
+                job.due = 0.0
 
     def look_after(self, status: JobStatus) -> dict[str, float]:
         """Jobs in this status, and when somebody looks after them."""
@@ -550,7 +563,7 @@ class Model:
         self.counters[f"{what}:sum"] += seconds  # type: ignore[assignment]
 
     def _end(self, job: ModelJob, status: JobStatus) -> None:
-        if job.checkpoints:
+        if job.started_at is not None:
             self.garbage[f"jobs/{job.request.id}/checkpoints/"] = self.now
         job.status, job.finished_at = status, self.now
         job.expires_at = self.now + self.settings.retention_seconds

@@ -6,7 +6,6 @@ call may be sent twice, as a client does whose answer was lost. After every step
 is as the model says.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -35,7 +34,6 @@ from shared.idempotency import IdempotencyKeys, Ticket
 from shared.jobs import (
     Checkpoint,
     ErrorCode,
-    Idempotency,
     Inputs,
     JobEnd,
     JobError,
@@ -45,10 +43,10 @@ from shared.jobs import (
     StoredRequest,
 )
 from shared.outbox import Outbox
-from shared.records import JobRecords, Lease
+from shared.records import Due, JobRecords, Lease
 from shared.settings import Settings
 from tests.shared.conftest import job_request
-from tests.shared.records_model import MAX_HISTORY_BYTES, Database, Model
+from tests.shared.records_model import MAX_HISTORY_BYTES, NEXT_JOBS, Database, Model
 
 CLOCK_KEY = "test:now"
 CLOCK = f"local function now() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end"
@@ -73,7 +71,10 @@ LIMITS = {
 # So that somebody looks after every job, whatever state it is in.
 LIES_IN = {JobStatus.QUEUED: {names.QUEUE, names.DUE}, JobStatus.RUNNING: {names.LEASES}}
 ERROR = JobError(code=ErrorCode.DIVERGED, message="the loss is not a number")
-SHORT_HISTORY = ("MAX_HISTORY_BYTES = 4000", f"MAX_HISTORY_BYTES = {MAX_HISTORY_BYTES}")
+SMALLER = (
+    ("MAX_HISTORY_BYTES = 4000", f"MAX_HISTORY_BYTES = {MAX_HISTORY_BYTES}"),
+    ("NEXT_JOBS = 20", f"NEXT_JOBS = {NEXT_JOBS}"),
+)
 DIGESTS = ("p1", "p2", "p3")
 INPUTS = st.builds(
     Inputs,
@@ -252,6 +253,7 @@ class Impasto(RuleBasedStateMachine):
         self.uploads: list[tuple[Inputs, float]] = []
         self.tickets: list[Ticket] = []
         self.leases: list[Lease] = []
+        self.taken: list[Due] = []
         self.sendings: list[tuple[str, int]] = []
         self.removals: list[tuple[Removal, float]] = []
         self.bucket: set[str] = set()  # inputs that lie in S3
@@ -380,6 +382,7 @@ class Impasto(RuleBasedStateMachine):
             [
                 "take_due",
                 "take_due",
+                "publishing_failed",
                 "expire_jobs",
                 "take_unused_input",
                 "remove_input",
@@ -528,28 +531,21 @@ class Impasto(RuleBasedStateMachine):
             )
 
     def begin(self, draw: Draw, lost: bool) -> None:
+        """With a new ticket, or with one that was drawn long ago."""
         owner, key = draw(st.sampled_from(OWNERS)), draw(st.sampled_from(["k1", "k2"]))
-        request = draw(st.sampled_from(["r1", "r1", "r2"]))
-        known = Idempotency(
-            key_sha256=hashlib.sha256(key.encode()).hexdigest(), request_sha256=request
-        )
+        new = Ticket.draw(owner, key, draw(st.sampled_from(["r1", "r1", "r2"])))
+        ticket = draw(st.sampled_from([new, new, *self.tickets]))
 
-        def begin() -> Ticket | str:
+        def begin() -> str | None:
             try:
-                return self.service.keys.begin(owner, key, request)
+                return self.service.keys.begin(ticket)
             except KeyReused:
                 return "mismatch"
             except InFlight:
                 return "in_flight"
 
-        def predict(answer: Ticket | str) -> Ticket | str:
-            number = answer.number if isinstance(answer, Ticket) else "a new one"
-            outcome = self.model.begin(owner, known.key_sha256, request, number)
-            return Ticket(owner, known, number) if outcome == "begun" else outcome
-
-        answer = self.call(lost, begin, predict)
-        if isinstance(answer, Ticket):
-            self.tickets.append(answer)
+        if self.call(lost, begin, lambda _: self.model.begin(ticket)) is None:
+            self.tickets.append(ticket)
 
     def abandon(self, draw: Draw, lost: bool) -> None:
         if self.tickets:
@@ -661,17 +657,28 @@ class Impasto(RuleBasedStateMachine):
 
     def release(self, draw: Draw, lost: bool) -> None:
         lease = self.some_lease(draw)
-        self.call(lost, lambda: self.records.release(lease), lambda _: self.model.release(lease))
+        counts = draw(st.booleans())
+        self.call(
+            lost,
+            lambda: self.records.release(lease, counts=counts),
+            lambda _: self.model.release(lease, counts),
+        )
 
     def take_due(self, draw: Draw, lost: bool) -> None:
         limit = draw(st.integers(1, 4))
-        self.call(
+        taken = self.call(
             lost,
             lambda: self.records.take_due(limit),
             lambda _: self.model.take_due(limit),
             same_answer=False,
             no_effect=False,  # the next are taken
         )
+        self.taken = taken or self.taken
+
+    def publishing_failed(self, draw: Draw, lost: bool) -> None:
+        """Perhaps a while after the jobs were taken."""
+        self.records.due_at_once(self.taken)
+        self.model.due_at_once(self.taken)
 
     # -- webhooks -------------------------------------------------------------------------------
 
@@ -846,7 +853,7 @@ def make_service(
 
             def source(name: str) -> str:
                 text = original(name)
-                for old, new in (SHORT_HISTORY, *changes):
+                for old, new in (*SMALLER, *changes):
                     if old in text:
                         met.add(old)
                         text = text.replace(old, new)
@@ -855,7 +862,7 @@ def make_service(
             monkeypatch.setattr(scripts, "CLOCK", CLOCK)
             monkeypatch.setattr(scripts, "source", source)
             service = Service(client, settings.model_copy(update=LIMITS))
-            assert met == {old for old, _ in (SHORT_HISTORY, *changes)}
+            assert met == {old for old, _ in (*SMALLER, *changes)}
             return service
 
         yield make
@@ -883,12 +890,12 @@ def test_whatever_happens_redis_is_as_the_model_says(make_service: Callable[...,
 # What a tired programmer might write instead. It shows that the test above finds what matters.
 MISTAKES = {
     "a stale lease counts": (
-        "if record[1] == 'running' and token_of(record[2], record[3]) == token then",
-        "if record[1] == 'running' then",
+        "return record[1] == 'running' and token_of(record[2], record[3]) == token",
+        "return record[1] == 'running'",
     ),
     "the fence alone counts": (
-        "if record[1] == 'running' and token_of(record[2], record[3]) == token then",
-        "if record[1] == 'running' and record[2] == string.match(token, '%d+') then",
+        "return record[1] == 'running' and token_of(record[2], record[3]) == token",
+        "return record[1] == 'running' and record[2] == string.match(token, '%d+')",
     ),
     "a stale lease is renewed": (
         "if not holds(ARGV[1], ARGV[2]) then\n  return 'lost'",
@@ -1020,7 +1027,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_a_script_is_found(make_service: Callable[..., Service], mistake: str) -> None:
     service = make_service(MISTAKES[mistake])
-    with pytest.raises(AssertionError):
+    with pytest.raises((AssertionError, redis.ResponseError)):
         run(
             service,
             max_examples=1000,

@@ -15,7 +15,7 @@ import redis
 from shared import names
 from shared.archive import Archive
 from shared.garbage import Garbage
-from shared.idempotency import IdempotencyKeys
+from shared.idempotency import IdempotencyKeys, Ticket
 from shared.jobs import (
     ANONYMOUS,
     Checkpoint,
@@ -371,11 +371,17 @@ def test_an_end_that_is_none_does_not_end_a_job(
     assert counts(recovery.run()) == {Outcome.QUEUED: 1}
 
 
+def begin(keys: IdempotencyKeys) -> Ticket | str:
+    """What one more request with the key gets: a ticket, or the id of the job."""
+    ticket = Ticket.draw(ANONYMOUS, "the key", "2" * 64)
+    return keys.begin(ticket) or ticket
+
+
 def test_idempotency_keys_are_known_again_for_as_long_as_they_were(
     service: Service, recovery: Recovery, valkey: redis.Redis, settings: Settings
 ) -> None:
     keys = IdempotencyKeys(valkey)
-    ticket = keys.begin(ANONYMOUS, "the key", "2" * 64)
+    ticket = begin(keys)
     assert not isinstance(ticket, str)
     valkey.flushall()
     job_id = service.post(ticket.idempotency, age_seconds=1000)
@@ -387,7 +393,7 @@ def test_idempotency_keys_are_known_again_for_as_long_as_they_were(
 
     recovery.run()
 
-    assert keys.begin(ANONYMOUS, "the key", "2" * 64) == job_id
+    assert begin(keys) == job_id
     key = names.idempotency(ANONYMOUS, ticket.idempotency.key_sha256)
     left = settings.idempotency_seconds - 1000
     assert left - 60 < valkey.ttl(key) <= left + 1
@@ -399,7 +405,7 @@ def test_an_idempotency_key_is_not_taken_from_the_job_that_it_made_meanwhile(
     service: Service, recovery: Recovery, valkey: redis.Redis
 ) -> None:
     keys = IdempotencyKeys(valkey)
-    ticket = keys.begin(ANONYMOUS, "the key", "2" * 64)
+    ticket = begin(keys)
     assert not isinstance(ticket, str)
     lost = job_request()
     service.archive.write_request(
@@ -410,7 +416,7 @@ def test_an_idempotency_key_is_not_taken_from_the_job_that_it_made_meanwhile(
 
     recovery.run()
 
-    assert keys.begin(ANONYMOUS, "the key", "2" * 64) == job.id
+    assert begin(keys) == job.id
     assert service.get(lost.id).status == JobStatus.QUEUED
 
 
@@ -418,17 +424,17 @@ def test_a_request_that_is_worked_on_makes_no_second_job_beside_the_restored_one
     service: Service, recovery: Recovery, valkey: redis.Redis
 ) -> None:
     keys = IdempotencyKeys(valkey)
-    ticket = keys.begin(ANONYMOUS, "the key", "2" * 64)
+    ticket = begin(keys)
     assert not isinstance(ticket, str)
     job_id = service.post(ticket.idempotency)
     valkey.flushall()
-    again = keys.begin(ANONYMOUS, "the key", "2" * 64)
+    again = begin(keys)
     assert not isinstance(again, str)
 
     recovery.run()
 
     assert service.records.create(job_request(), again) == Refusal.SUPERSEDED
-    assert keys.begin(ANONYMOUS, "the key", "2" * 64) == job_id
+    assert begin(keys) == job_id
 
 
 def test_webhooks_of_jobs_that_ended_lately_are_sent_again_and_older_ones_are_not(
@@ -571,7 +577,7 @@ def test_a_deletion_that_s3_knows_of_outlasts_redis(
 def test_a_post_that_is_just_about_to_write_its_record_makes_one_job(
     service: Service, recovery: Recovery, valkey: redis.Redis
 ) -> None:
-    ticket = IdempotencyKeys(valkey).begin(ANONYMOUS, "the key", "2" * 64)
+    ticket = begin(IdempotencyKeys(valkey))
     assert not isinstance(ticket, str)
     request = job_request()
     service.archive.write_request(
@@ -581,7 +587,7 @@ def test_a_post_that_is_just_about_to_write_its_record_makes_one_job(
     assert service.records.create(request, ticket) is None
     assert valkey.hgetall(names.STATUSES) == {"queued": "1"}
     assert valkey.hgetall(names.UNFINISHED) == {ANONYMOUS: "1"}
-    assert IdempotencyKeys(valkey).begin(ANONYMOUS, "the key", "2" * 64) == request.id
+    assert begin(IdempotencyKeys(valkey)) == request.id
 
 
 def test_two_recoveries_at_once_restore_each_job_once(

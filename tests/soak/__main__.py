@@ -86,12 +86,13 @@ def show(console: Console, report: Report) -> None:
     figures, counted = report.figures, report.counters
     table = Table("", "", title=f"{report.minutes:g} minutes, {report.workers} workers")
     table.columns[1].justify = "right"
-    ends = {"succeeded": figures.ends["succeeded"], "canceled": figures.ends["canceled"]}
-    ends |= {f"failed: {end}": n for end, n in figures.ends.items() if end not in ends}
+    ends = {end: counted.get(end, 0) for end in ("succeeded", "canceled")}
+    failed = {end: n for end, n in counted.items() if end.startswith("failed:") and n}
+    ends |= {end.replace(":", ", "): number for end, number in failed.items()}
     rows: dict[str, object] = {
         "jobs accepted": report.accepted,
         **{f"  {end}": number for end, number in ends.items()},
-        "  deleted by customers": report.deleted,
+        "  of these deleted by customers": report.deleted,
         "faults": sum(report.faults.values()) + report.poison_kills,
         "claims": counted.get("claims", 0),
         "lost leases": counted.get("lost", 0),
@@ -104,7 +105,7 @@ def show(console: Console, report: Report) -> None:
         "messages sent again": counted.get("republished", 0),
         "POSTs replayed": counted.get("replayed", 0),
         "webhooks taken / refused": f"{report.webhooks_taken} / {report.webhooks_refused}",
-        "slowest answer of the API, with retries": f"{report.slowest_answer_seconds} s",
+        "slowest answer of the API (GET, cancel)": f"{report.slowest_answer_seconds} s",
         "workers that did not end within 12 s of SIGTERM": report.workers_not_ended,
         "parts that ended by themselves, started again": report.restarts,
         "most memory of a worker": _mebibytes(report.memory_bytes, "worker"),

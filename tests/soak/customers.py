@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 import secrets
 import threading
 import time
@@ -27,6 +28,7 @@ WATCH_SECONDS = 1.0
 # Refusals that say what is so, and those that say that something is away.
 ABOUT_THE_JOB = {404: "unknown", 409: "conflict", 410: "gone"}
 AWAY = frozenset({503})
+TRIED_AGAIN = frozenset({"post", "retry"})  # by the client itself, for up to some minutes
 
 T = TypeVar("T")
 
@@ -115,7 +117,7 @@ class Shop:
 
     def ask(self, what: str, question: Callable[[], T], job_id: str = "") -> T | None:
         """Ask the API, judge a refusal, and return the answer or None."""
-        started = time.monotonic()
+        started = time.monotonic() if what not in TRIED_AGAIN else math.inf
         try:
             answer = question()
         except ServiceUnreachable as error:

@@ -1,6 +1,7 @@
 """Resident memory of the processes of the system, over the time of a run."""
 
 import os
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -43,12 +44,15 @@ class Memory:
         """What a part took when it was looked at first, bytes."""
         return self._seen[name][0][1]
 
-    def most(self, name: str, begin: float = 0.0, end: float = 1.0) -> int:
-        """The most that a part took, or in a share of the time, bytes."""
+    def most(self, name: str) -> int:
+        """The most that a part took, bytes."""
+        return max(size for _, size in self._seen[name])
+
+    def usual(self, name: str, begin: float, end: float) -> float:
+        """The median of what a part took from one share of the time to another, bytes."""
         span = self._seconds
-        return max(
-            (size for at, size in self._seen[name] if begin * span <= at <= end * span), default=0
-        )
+        found = [size for at, size in self._seen[name] if begin * span <= at <= end * span]
+        return statistics.median(found) if found else 0.0
 
     @property
     def _seconds(self) -> float:

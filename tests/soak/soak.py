@@ -152,11 +152,12 @@ class _Soak:
         self._shop = Shop(rig.url, rig.folder, self._book, journal, webhook=receiver.url, seed=seed)
         self._counters: dict[str, int] = {}
         self._restarts = 0
-        self._before: dict[str, int] = {}  # what was counted until Redis was wiped
+        self._before: dict[str, int] = {}  # what is added to what Redis has counted
 
     def run(self) -> Report:
         for job_id in self._rig.take_jobs():  # with which the workers were warmed up
             self._rig.client.delete(job_id)
+        self._before = {name: -number for name, number in self._count().items()}
         self._memory.look(self._rig.parts)
         self._shop.open()
         try:
@@ -291,7 +292,7 @@ class _Soak:
             time.sleep(OUTBOX_LOOK_SECONDS)
 
     def _count(self) -> dict[str, int]:
-        """What the scripts have counted, also before Redis was wiped."""
+        """What the scripts have counted since the start, also before Redis was wiped."""
         counted = Counter(self._before)
         for name, number in self._rig.redis.hgetall(names.COUNTERS).items():
             counted[name] += int(float(number))

@@ -19,7 +19,7 @@ from tests.soak.receiver import Receiver, Told
 # Beyond what a part takes at the start: all kinds of jobs, and measuring the speed with a second
 # network while there is nothing to do.
 ALLOWANCE_BYTES = {"worker": 600 * 2**20, "api": 150 * 2**20}
-# Beyond the most of a run's first third, in its last.
+# What is usual in the last third of a run beyond what was in its first.
 GROWTH_BYTES = 150 * 2**20
 # Removed beside jobs' own work, by one worker at a time.
 SWEEP_SECONDS = 180.0
@@ -269,12 +269,13 @@ class Verdict:
         memory = self._memory
         for name in memory.names:
             kind = name.partition("-")[0]
-            bounds = {memory.at_start(name) + ALLOWANCE_BYTES[kind]: memory.most(name)}
+            bounds = [(float(memory.most(name)), memory.at_start(name) + ALLOWANCE_BYTES[kind])]
             if memory.is_long:
-                bounds[memory.most(name, 0, 1 / 3) + GROWTH_BYTES] = memory.most(name, 2 / 3, 1)
-            for limit, most in bounds.items():
-                if most > limit:
-                    self._violation("memory does not grow", process=name, most=most, limit=limit)
+                first, last = memory.usual(name, 0, 1 / 3), memory.usual(name, 2 / 3, 1)
+                bounds.append((last, first + GROWTH_BYTES))
+            for found, limit in bounds:
+                if found > limit:
+                    self._violation("memory does not grow", process=name, found=found, limit=limit)
 
 
 def asked(record: JobRecord) -> str:

