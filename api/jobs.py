@@ -1,5 +1,6 @@
 """The routes under `/v1/jobs`."""
 
+import contextlib
 import hashlib
 from datetime import UTC, datetime
 from functools import partial
@@ -240,7 +241,8 @@ def get_preview(path: JobPath) -> Response:
     service = services()
     record, _ = _find(service, path.job_id)
     if record.status == JobStatus.RUNNING:
-        service.records.want_preview(path.job_id)
+        with contextlib.suppress(RedisError):  # one that is full takes no wishes
+            service.records.want_preview(path.job_id)
     try:
         preview = service.storage.get(preview_key(path.job_id))
     except ObjectMissing:

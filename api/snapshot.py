@@ -6,7 +6,7 @@ from typing import Any, Self
 from shared import names
 from shared.jobs import Priority
 from shared.scripts import PRIORITY_RANK
-from shared.workers import WORKERS, Worker, registration
+from shared.workers import Worker, registration
 
 # Work that lies in sorted sets by when it is due, for any worker to take.
 BACKLOGS = {
@@ -48,7 +48,7 @@ class Snapshot:
             pipe.info("persistence")
             pipe.hgetall(names.STATUSES)
             pipe.hgetall(names.COUNTERS)
-            pipe.zrange(WORKERS, 0, -1)
+            pipe.zrange(names.WORKERS, 0, -1)
             for rank in PRIORITY_RANK.values():
                 pipe.zcount(names.QUEUE, rank, rank)
                 pipe.zrangebyscore(names.QUEUE, rank, rank, start=0, num=1)

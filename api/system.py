@@ -7,6 +7,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
+from api.authentication import owner
 from api.problems import problems
 from api.services import services
 from shared.catalog import PresetList, catalog
@@ -41,8 +42,20 @@ def list_presets() -> Response:
 
 @blueprint.get("/v1/workers", responses={"200": WorkerList, **problems(503)})
 def list_workers() -> Response:
-    """List the workers that are up."""
-    return _json(WorkerList(workers=services().workers.up()))
+    """List the workers that are up. Which job one paints is told to whom it belongs."""
+    service = services()
+    workers = service.workers.up()
+    busy = [worker.job_id for worker in workers if worker.job_id is not None]
+    own = {
+        job_id
+        for job_id, whose in zip(busy, service.records.owners(busy), strict=True)
+        if whose == owner()
+    }
+    shown = [
+        worker if worker.job_id in own else worker.model_copy(update={"job_id": None})
+        for worker in workers
+    ]
+    return _json(WorkerList(workers=shown))
 
 
 @blueprint.get("/healthz", responses={"200": Health})

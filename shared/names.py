@@ -18,6 +18,7 @@ UNUSED_INPUTS = "impasto:unused-inputs"  # inputs that no job may use any more, 
 COUNTERS = "impasto:counters"  # what has happened -> how often; never falls
 STATUSES = "impasto:statuses"  # status -> number of jobs
 UNFINISHED = "impasto:unfinished"  # owner -> number of unfinished jobs
+WORKERS = "impasto:workers"  # names of workers, by when their registration runs out
 KEYS = "impasto:keys"  # id of an API key -> what is known of it, as JSON
 
 

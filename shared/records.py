@@ -7,7 +7,7 @@ UUIDv7, so by age. Listing and queue position cost O(log n), and nothing scans k
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -38,11 +38,17 @@ from shared.settings import Settings
 
 PREVIEW_WANTED_SECONDS = 30
 CHECKPOINTS_KEPT = 2
+NEXT_JOBS = 2  # for each worker, that are not put off for long
 
 
 def new_job_id() -> str:
     """An id that sorts by the time at which it was made."""
     return str(uuid7())
+
+
+def new_claim() -> str:
+    """A name for one claim of a job, however often it is asked for."""
+    return secrets.token_hex(8)
 
 
 class Refusal(StrEnum):
@@ -82,6 +88,7 @@ class Due(NamedTuple):
     job_id: str
     priority: Priority
     begun: bool  # a worker had it
+    leased: bool  # and its lease has run out
 
 
 @dataclass(frozen=True)
@@ -188,6 +195,14 @@ class JobRecords:
             if fields
         ]
 
+    def owners(self, job_ids: list[str]) -> list[str | None]:
+        """Whose jobs these are; one round trip."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hget(names.record(job_id), "owner")
+            found: list[str | None] = pipe.execute()
+        return found
+
     def owner_of_gone(self, job_id: str) -> str | None:
         """Whose job it was, if it was deleted or has expired, and not long ago."""
         owner: str | None = self._redis.get(names.gone(job_id))
@@ -226,8 +241,10 @@ class JobRecords:
 
     # -- what workers do ------------------------------------------------------------------------
 
-    def claim(self, job_id: str, worker: str) -> Lease | str:
+    def claim(self, job_id: str, worker: str, claim: str | None = None) -> Lease | str:
         """Take the job's lease, or return why not.
+
+        Whoever has no answer asks again with the same `claim`, a name that `new_claim` made.
 
         That is gone, finished or busy; or the job ended right now: canceled, exhausted (it lost too
         many workers) or overdue (it ran longer than it may).
@@ -236,7 +253,7 @@ class JobRecords:
             code=ErrorCode.MAX_ATTEMPTS,
             message=f"{self._settings.max_attempts} workers were lost while they ran this job",
         )
-        claim = secrets.token_hex(8)
+        claim = claim or new_claim()
         reply = self._scripts.run(
             "claim",
             job_id,
@@ -302,19 +319,21 @@ class JobRecords:
         """End the job because somebody asked for it. False: the lease was lost."""
         return self._finish(lease, JobStatus.CANCELED)
 
-    def release(self, lease: Lease, *, counts: bool = False) -> JobStatus | None:
+    def release(self, lease: Lease, unreachable: JobError | None = None) -> JobStatus | None:
         """Give the job back unfinished. Returns its status now, None if the lease was lost.
 
         Args:
             lease: the right to run it.
-            counts: whether this was one of the attempts that a job has.
+            unreachable: the worker did not reach a server. This is the reason with which the job
+                fails if that has happened `max_attempts` times.
         """
         status = self._scripts.run(
             "release",
             lease.job_id,
             lease.token,
             self._settings.retention_seconds,
-            "1" if counts else "",
+            self._settings.max_attempts,
+            unreachable.model_dump_json() if unreachable else "",
         )
         return JobStatus(status) if status else None
 
@@ -324,18 +343,20 @@ class JobRecords:
         Each is put off by being taken: a running job comes again after `republish_seconds`, a
         waiting one when it has waited twice as long.
         """
-        found = self._scripts.run("take_due", limit, self._settings.republish_seconds)
+        workers = self._redis.zcard(names.WORKERS)
+        found = self._scripts.run(
+            "take_due", limit, self._settings.republish_seconds, NEXT_JOBS * max(1, workers)
+        )
+        rows = zip(*(found[column::4] for column in range(4)), strict=True)
         return [
-            Due(str(job_id), Priority(priority), bool(begun))
-            for job_id, priority, begun in zip(found[::3], found[1::3], found[2::3], strict=True)
+            Due(str(job_id), Priority(priority), bool(begun), bool(leased))
+            for job_id, priority, begun, leased in rows
         ]
 
-    def due_at_once(self, jobs: Iterable[Due]) -> None:
+    def due_at_once(self, jobs: Sequence[Due]) -> None:
         """Take back that these were taken: their messages could not be sent."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for job in jobs:
-                pipe.zadd(names.LEASES if job.begun else names.DUE, {job.job_id: 0}, xx=True)
-            pipe.execute()
+        taken = [(job.job_id, int(job.leased)) for job in jobs]
+        self._scripts.run("untake", *(part for pair in taken for part in pair))
 
     def _finish(self, lease: Lease, status: JobStatus, code: str = "", **fields: BaseModel) -> bool:
         pairs = [part for name, value in fields.items() for part in (name, value.model_dump_json())]

@@ -12,6 +12,7 @@ from redis import Redis
 
 from shared import names
 from shared.jobs import JobStatus, Priority
+from shared.storage import checkpoints_prefix, job_prefix
 
 FOLDER = Path(__file__).parent / "lua"
 PARTS = frozenset({"clock", "prelude"})
@@ -68,6 +69,8 @@ def _names() -> str:
         "INPUT_DELETING": names.input_deleting(_PLACE),
         "INDEX": names.index(_PLACE, JobStatus.QUEUED).replace(JobStatus.QUEUED, _PLACE),
         "IDEMPOTENCY": names.idempotency(_PLACE, _PLACE),
+        "JOB_PREFIX": job_prefix(_PLACE),
+        "CHECKPOINTS_PREFIX": checkpoints_prefix(_PLACE),
     }
     lines += [f"local {name}_PATTERN = '{pattern}'" for name, pattern in patterns.items()]
     ranks = ", ".join(f"{priority} = {rank}" for priority, rank in PRIORITY_RANK.items())

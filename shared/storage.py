@@ -1,6 +1,7 @@
 """Bytes in S3: inputs under their hash, all else under its job.
 
 inputs/<sha256>                          an uploaded file, stored once however often it is used
+probes/<worker>                          nothing: stored to see whether it can be
 jobs/<id>/request.json                   what was asked for, and
 jobs/<id>/end.json                       how it ended: from these a lost record is written again
 jobs/<id>/preview.jpg                    the newest preview, replaced while the job runs
@@ -203,6 +204,16 @@ def job_prefix(job_id: str) -> str:
     return f"{JOBS}{job_id}/"
 
 
+def checkpoints_prefix(job_id: str) -> str:
+    """Under which the checkpoints of a job lie."""
+    return f"{JOBS}{job_id}/checkpoints/"
+
+
+def probe_key(worker: str) -> str:
+    """What a worker stores to see whether it can."""
+    return f"probes/{worker}"
+
+
 def request_key(job_id: str) -> str:
     """Where it lies what a job asked for."""
     return f"{JOBS}{job_id}/request.json"
@@ -214,11 +225,11 @@ def end_key(job_id: str) -> str:
 
 
 def checkpoint_key(job_id: str, token: str, step: int, sha256: str) -> str:
-    """Where a checkpoint lies. The scripts that end a job know this prefix as well.
+    """Where a checkpoint lies.
 
     The key carries the hash, so that a checkpoint whose record is lost can still be checked.
     """
-    return f"{JOBS}{job_id}/checkpoints/{token}-{step}-{sha256}.pt"
+    return f"{checkpoints_prefix(job_id)}{token}-{step}-{sha256}.pt"
 
 
 def input_key(sha256: str) -> str:

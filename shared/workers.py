@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared import names
 from shared.estimates import Speed
 
 if TYPE_CHECKING:  # clients know workers too, and have no Redis
     from redis import Redis
 
     from shared.settings import Settings
-
-WORKERS = "impasto:workers"  # sorted by when the registration runs out
 
 
 class Worker(BaseModel):
@@ -32,7 +31,8 @@ class Worker(BaseModel):
         description="What estimates are made from; measured when it is idle for the first time."
     )
     started_at: str
-    job_id: str | None = Field(description="What it paints at the moment.")
+    busy: bool = Field(False, description="Whether it paints at the moment.")
+    job_id: str | None = Field(description="Which job, if that is the asker's own.")
     step_seconds: float | None = Field(None, description="How long a step of that job takes, s.")
     memory_bytes: int | None = Field(
         None, description="Memory that it takes: of the GPU if it has one, else of the machine."
@@ -60,8 +60,8 @@ class WorkerRegistry:
         with self._redis.pipeline() as pipe:
             key = registration(worker.name)
             pipe.set(key, worker.model_dump_json(), px=int(self._seconds_to_live * 1000))
-            pipe.zadd(WORKERS, {worker.name: now + self._seconds_to_live})
-            pipe.zremrangebyscore(WORKERS, "-inf", now)
+            pipe.zadd(names.WORKERS, {worker.name: now + self._seconds_to_live})
+            pipe.zremrangebyscore(names.WORKERS, "-inf", now)
             pipe.zadd(_cores(worker.cores), {worker.name: now + self._seconds_to_live})
             pipe.zremrangebyscore(_cores(worker.cores), "-inf", now)
             pipe.pexpire(_cores(worker.cores), int(self._seconds_to_live * 1000))
@@ -71,14 +71,14 @@ class WorkerRegistry:
         """Say that the worker is going."""
         with self._redis.pipeline() as pipe:
             pipe.delete(registration(worker.name))
-            pipe.zrem(WORKERS, worker.name)
+            pipe.zrem(names.WORKERS, worker.name)
             pipe.zrem(_cores(worker.cores), worker.name)
             pipe.execute()
 
     def count(self) -> int:
         """How many workers are up."""
         seconds, _ = self._redis.time()
-        return int(self._redis.zcount(WORKERS, seconds, "+inf"))
+        return int(self._redis.zcount(names.WORKERS, seconds, "+inf"))
 
     def count_on(self, cores: str) -> int:
         """How many workers are up that have these cores."""
@@ -87,10 +87,10 @@ class WorkerRegistry:
 
     def up(self) -> list[Worker]:
         """The workers that are up, by name."""
-        names = sorted(str(name) for name in self._redis.zrange(WORKERS, 0, -1))
-        if not names:
+        listed = sorted(str(name) for name in self._redis.zrange(names.WORKERS, 0, -1))
+        if not listed:
             return []
-        found = self._redis.mget([registration(name) for name in names])
+        found = self._redis.mget([registration(name) for name in listed])
         return [Worker.model_validate_json(text) for text in found if text]
 
 

@@ -4,7 +4,6 @@ Prefork with one child per device: CUDA does not survive a fork, so only the chi
 device, and the parent stays able to answer pings and signals while the child is busy.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from shared.messaging import TASK_NAME, worker_config
 from shared.settings import Settings
 from worker.engine import EngineError, Weights, load_weights
 from worker.node import Node
+from worker.stops import SharedFlag
 from worker.task import run_job
 from worker.threads import use_threads
 
@@ -35,7 +35,7 @@ app = Celery("impasto")
 app.conf.update(worker_config(settings))
 
 # Made before the fork: the parent gets the signal, the child's step loop reads the flag.
-shutting_down = multiprocessing.Event()
+shutting_down = SharedFlag()
 weights: Weights | None = None
 node: Node | None = None
 

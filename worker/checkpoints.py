@@ -18,7 +18,7 @@ import torch
 
 from shared.jobs import Checkpoint, JobRecord
 from shared.records import JobRecords, Lease
-from shared.storage import STORAGE_ERRORS, Storage, checkpoint_key
+from shared.storage import Storage, checkpoint_key
 from worker.engine import Stylization
 from worker.engine.memory import available_bytes
 from worker.errand import Errand
@@ -103,7 +103,7 @@ class Checkpoints:
         for checkpoint in record.checkpoints:
             try:
                 read = partial(self._storage.get, checkpoint.key)
-                data = stops.through_outages(read, STORAGE_ERRORS, "S3")
+                data = stops.with_storage(read)
                 state = decode(data, checkpoint.sha256)
                 del data  # may be gigabytes
                 run = start()
@@ -155,19 +155,20 @@ class Checkpoints:
             log.warning("too little memory for a checkpoint", size_bytes=run.state_bytes)
             return None
         step = run.step
-        try:
-            to_file = encode(run, seconds)
-        except (RuntimeError, MemoryError) as error:  # others take memory too
-            log.warning("checkpoint not stored", error=repr(error))
-            return None
 
         def save() -> float:
             """Returns the processor's time that it took."""
             self._save(to_file(), step)
             return time.thread_time()
 
+        try:
+            to_file = encode(run, seconds)
+            saving = Errand(save)
+        except (RuntimeError, MemoryError) as error:  # others take memory, and threads, too
+            log.warning("checkpoint not stored", error=repr(error))
+            return None
         self._saved_step = step
-        return Errand(save)
+        return saving
 
     def _save(self, file: io.BytesIO, step: int) -> None:
         data = file.getbuffer()

@@ -152,6 +152,7 @@ class Heartbeat:
     def _announce(self) -> None:
         hold = self._hold
         now = {
+            "busy": hold is not None,
             "job_id": hold.lease.job_id if hold else None,
             "step_seconds": hold.step_seconds if hold else None,
             "memory_bytes": self._memory_bytes(),

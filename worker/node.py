@@ -46,7 +46,7 @@ class Node:
     progress: ProgressWriter
     publisher: Publisher
     storage: Storage
-    probe: Storage  # the same, but quick to give up
+    quick_storage: Storage  # the same, but quick to give up
     archive: Archive
     heartbeat: Heartbeat
     rounds: tuple[Round, ...]
@@ -89,8 +89,8 @@ class Node:
         postman = Postman(Outbox(redis, records), settings)
         garbage = Garbage(redis, settings)
         # Quick to give up: a removal has to end before somebody else may begin it
-        probe = Storage(settings, patient=False)
-        sweeper = Sweeper(redis, garbage, probe, settings.sweep_interval_seconds)
+        quick_storage = Storage(settings, patient=False)
+        sweeper = Sweeper(redis, garbage, quick_storage, settings.sweep_interval_seconds)
         rounds = (
             Round("sweeper", sweeper.run_if_due, sweeper.interval_seconds / LOOKS),
             Round("reconciler", reconciler.run_if_due, reconciler.interval_seconds / LOOKS),
@@ -124,7 +124,7 @@ class Node:
             progress=ProgressWriter(settings),
             publisher=publisher,
             storage=storage,
-            probe=probe,
+            quick_storage=quick_storage,
             archive=Archive(storage),
             heartbeat=heartbeat,
             rounds=rounds,

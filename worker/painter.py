@@ -6,16 +6,8 @@ from functools import partial
 
 from shared.jobs import JobRecord, StoredOutput
 from shared.jobs import Progress as JobProgress
-from shared.messaging import AWAY
 from shared.records import Lease
-from shared.storage import (
-    STORAGE_ERRORS,
-    Storage,
-    StorageCorrupt,
-    input_key,
-    manifest_key,
-    result_key,
-)
+from shared.storage import Storage, input_key, manifest_key, result_key
 from worker.checkpoints import Checkpoints
 from worker.delivery import Delivery, deliver, losses_of
 from worker.engine import Progress, Stylization
@@ -43,7 +35,7 @@ def paint(
 
     def read(digest: str) -> bytes:
         get = partial(node.storage.get, input_key(digest))
-        return stops.through_outages(get, STORAGE_ERRORS, "S3")
+        return stops.with_storage(get)
 
     limits, params = node.settings.image_limits, record.params
     inputs = record.inputs
@@ -70,7 +62,7 @@ def paint(
     resumed = checkpoints.resume(record, start, stops)
     if resumed is not None:
         note = partial(node.records.resumed, lease, resumed.run.step)
-        stops.through_outages(note, AWAY, "Redis")
+        stops.with_redis(note)
     run = resumed.run if resumed else start()
     reporter = Reporter(record.id, run, node.storage, node.settings, publish)
     clock = Clock(resumed.seconds if resumed else 0.0)
@@ -130,5 +122,5 @@ def _store(
         (output.manifest_key, manifest.to_json(), "application/json"),
     ):
         put = partial(storage.put_checked, key, data, content_type)
-        stops.through_outages(put, (*STORAGE_ERRORS, StorageCorrupt), "S3")
+        stops.with_storage(put)
     return output

@@ -1,6 +1,8 @@
 """Sends the webhooks that are due. Any worker does: a row that is taken is put off for others."""
 
 import threading
+from collections import Counter
+from urllib.parse import urlsplit
 
 import structlog
 from redis.exceptions import RedisError
@@ -11,7 +13,8 @@ from shared.settings import Settings
 from shared.webhooks import Signer, message_id, next_delay, payload
 from worker.dispatch import Delivery, deliver
 
-SENDERS = 4  # receivers that may be slow at once before another waits for them
+SENDERS = 4
+SENDERS_OF_A_HOST = 2  # so that one that is slow leaves some for the others
 log = structlog.get_logger(__name__)
 
 
@@ -31,6 +34,8 @@ class Postman:
         if self._secrets is not None:
             Signer(self._secrets)  # says now if they are wrong
         self._free = threading.BoundedSemaphore(SENDERS)
+        self._busy: Counter[str] = Counter()  # host -> senders
+        self._counting = threading.Lock()
 
     def run(self) -> None:
         """Hand what is due to senders; waits while all of them are busy, not for them to end.
@@ -47,19 +52,28 @@ class Postman:
             if not rows:
                 self._free.release()
                 return
+            (record,) = rows
+            host = urlsplit(record.webhook or "").netloc
+            with self._counting:
+                is_held_up = self._busy[host] >= SENDERS_OF_A_HOST
+                self._busy[host] += not is_held_up
+            if is_held_up:  # the row comes back in a minute
+                self._free.release()
+                continue
+            signer = Signer(self._secrets, record.owner)
             threading.Thread(
-                target=self._send,
-                args=(rows[0], Signer(self._secrets, rows[0].owner)),
-                name="webhook",
-                daemon=True,
+                target=self._send, args=(record, signer, host), name="webhook", daemon=True
             ).start()
 
-    def _send(self, record: JobRecord, signer: Signer) -> None:
+    def _send(self, record: JobRecord, signer: Signer, host: str) -> None:
         try:
             self._report(record, self._deliver(record, signer))
         except RedisError as error:  # it will be sent once more
             log.warning("webhook not noted", job_id=record.id, error=repr(error))
         finally:
+            with self._counting:
+                self._busy[host] -= 1
+                self._busy += Counter()  # without those of which there are none
             self._free.release()
 
     def _deliver(self, record: JobRecord, signer: Signer) -> Delivery:

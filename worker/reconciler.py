@@ -33,10 +33,10 @@ class Reconciler:
         A message too many does no harm: whoever takes it finds the job held or finished.
         """
         due = self._records.take_due(MAX_PUBLISHED_AT_ONCE)
-        for number, (job_id, priority, begun) in enumerate(due):
+        for number, job in enumerate(due):
             try:
-                self._publisher.publish(job_id, priority, begun=begun)
+                self._publisher.publish(job.job_id, job.priority, begun=job.begun)
             except AWAY:
                 self._records.due_at_once(due[number:])
                 raise
-            log.info("job published again", job_id=job_id, begun=begun)
+            log.info("job published again", job_id=job.job_id, begun=job.begun)

@@ -5,16 +5,21 @@ Interrupted
 ├── LeaseLost       another worker has the job; nothing may be written any more
 ├── Overdue         the job ran longer than it may
 ├── ShuttingDown    this worker is going; another one takes the job
-└── Unreachable     this worker cannot reach a server; perhaps another one can
+└── Unreachable     this worker does not reach S3; perhaps another one does
 """
 
+import ctypes
+import math
+import multiprocessing
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import structlog
 
+from shared.messaging import AWAY
 from shared.records import Wishes
+from shared.storage import STORAGE_ERRORS, StorageCorrupt
 from worker.errand import Errand
 from worker.heartbeat import Hold
 from worker.pace import Interval
@@ -48,14 +53,33 @@ class ShuttingDown(Interrupted):
 
 
 class Unreachable(Interrupted):
-    """This worker cannot reach a server; perhaps another one can."""
+    """This worker does not reach S3; perhaps another one does."""
 
 
 class Flag(Protocol):
-    """`threading.Event` and `multiprocessing.Event` are flags."""
+    """`threading.Event` is one, and `SharedFlag`."""
 
     def is_set(self) -> bool:
         """Whether somebody raised it."""
+
+
+class SharedFlag:
+    """A flag that a process raises for its children, made before they are.
+
+    Without a lock, unlike `multiprocessing.Event`: a child that is killed while it holds one would
+    leave it taken, and the parent and all children after it waiting for ever.
+    """
+
+    def __init__(self) -> None:
+        self._byte = multiprocessing.RawValue(ctypes.c_bool, False)
+
+    def set(self) -> None:
+        """Raise it."""
+        self._byte.value = True
+
+    def is_set(self) -> bool:
+        """Whether it was raised."""
+        return self._byte.value
 
 
 class Stops:
@@ -102,14 +126,14 @@ class Stops:
             raise LeaseLost
         if hold.overdue.is_set():
             raise Overdue
+        if self._shutting_down.is_set():  # before anybody is asked, who may not answer
+            raise ShuttingDown
         if self._look.is_due():
             with self._look.counted():
                 wishes = self._wishes()
             if wishes.cancel:
                 raise Canceled
             self.preview_wanted = wishes.preview
-        if self._shutting_down.is_set():
-            raise ShuttingDown
 
     def stepped(self, seconds: float | None) -> None:
         """Note how long a step takes."""
@@ -126,22 +150,38 @@ class Stops:
             self.check()
         return errand.result()
 
-    def through_outages(
-        self, action: Callable[[], T], outages: tuple[type[Exception], ...], server: str
-    ) -> T:
-        """What `action` returns, however often it is tried: a server that is away comes back.
+    def with_storage(self, action: Callable[[], T]) -> T:
+        """What `action` returns, which needs S3, however often it is tried.
 
         Raises:
-            Interrupted: the job may not go on, or has waited long enough.
+            Interrupted: the job may not go on, or has waited long enough: it may be this worker's
+                clock, keys or network.
         """
-        pause = 0.5
         until = time.monotonic() + self._patience_seconds
+        return self._through_outages(action, (*STORAGE_ERRORS, StorageCorrupt), "S3", until)
+
+    def with_redis(self, action: Callable[[], T]) -> T:
+        """What `action` returns, which needs Redis, however often it is tried.
+
+        Raises:
+            Interrupted: the job may not go on.
+        """
+        return self._through_outages(action, AWAY, "Redis", math.inf)
+
+    def _through_outages(
+        self,
+        action: Callable[[], T],
+        outages: tuple[type[Exception], ...],
+        server: str,
+        until: float,
+    ) -> T:
+        pause = 0.5
         while True:
             try:
                 return self.wait_for(action)
             except outages as error:
                 log.warning(f"{server} is away; the job waits", error=repr(error))
-            if time.monotonic() > until:  # it may be this worker's clock, keys or network
+            if time.monotonic() > until:
                 raise Unreachable(server)
             again = time.monotonic() + pause
             while time.monotonic() < again:
@@ -149,7 +189,7 @@ class Stops:
                 self.check()
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    def tell(self, action: Callable[[], T], outages: tuple[type[Exception], ...]) -> T:
+    def tell(self, action: Callable[[], T]) -> T:
         """What `action` returns, which tells Redis how the job ended: nothing else ends it now.
 
         Raises:
@@ -159,7 +199,7 @@ class Stops:
         while True:
             try:
                 return action()
-            except outages as error:
+            except AWAY as error:
                 log.warning("Redis is away; the end of the job waits", error=repr(error))
             if self._shutting_down.is_set():
                 raise ShuttingDown

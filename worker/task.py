@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 from shared.errors import ImpastoError
 from shared.jobs import ErrorCode, JobError, JobStatus, Progress
 from shared.messaging import AWAY
-from shared.records import Lease, Wishes
-from shared.storage import STORAGE_ERRORS, ObjectMissing
+from shared.records import Lease, Wishes, new_claim
+from shared.storage import STORAGE_ERRORS, ObjectMissing, probe_key
 from worker.engine import EngineError
 from worker.engine.memory import is_out_of_memory, release_memory
 from worker.errand import Errand
@@ -32,6 +32,10 @@ from worker.stops import (
 
 ARCHIVE_SECONDS = 5.0
 REACH_SECONDS = 10.0
+ENDED_BY_CLAIM = ("canceled", "exhausted", "overdue")
+STORAGE_AWAY = JobError(
+    code=ErrorCode.STORAGE, message="several workers waited for the object storage in vain"
+)
 log = structlog.get_logger(__name__)
 
 
@@ -43,6 +47,12 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
     """
     with node.speedometer.resting():
         node.threads.take()
+        try:
+            found = node.records.get(job_id)
+        except AWAY:  # then the claim waits for it
+            found = None
+        if found is not None and found[0].status.is_terminal:  # most messages that are too many
+            raise Ignore("finished")
         if not _reaches_storage(node, shutting_down):
             _publish_again(node, job_id)
             log.warning("job not taken: S3 is away", job_id=job_id)
@@ -50,7 +60,8 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
         asked, lease = _claim(node, job_id, shutting_down)
         if not isinstance(lease, Lease):
             log.info("job not taken", job_id=job_id, why=lease)
-            _archive_end(node, job_id)  # the claim may have ended it
+            if lease in ENDED_BY_CLAIM:
+                _archive_end(node, job_id)
             raise Ignore(lease)
         with (
             structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt),
@@ -62,8 +73,11 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
                 log.warning("lease lost; another worker has the job")
                 raise Ignore("lost") from None
             except ShuttingDown:
-                _give_back(node, lease, counts=False)
+                _give_back(node, lease)
                 raise Ignore("shutting down") from None
+            except Unreachable as error:
+                _give_back(node, lease, STORAGE_AWAY)
+                raise Ignore(repr(error)) from None
             finally:
                 release_memory(node.network.device)
 
@@ -71,10 +85,11 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
 def _claim(node: Node, job_id: str, shutting_down: Flag) -> tuple[float, Lease | str]:
     """The lease of a job, or why not, and when it was asked for. Waits for a Redis that is away:
     the message that woke us may be the only one for a long time."""
+    claim = new_claim()
     while True:
         asked = time.monotonic()
         try:
-            return asked, node.records.claim(job_id, node.name)
+            return asked, node.records.claim(job_id, node.name, claim)
         except AWAY as error:
             log.warning("Redis is away; the claim waits", job_id=job_id, error=repr(error))
         if shutting_down.is_set():
@@ -100,28 +115,18 @@ def _run_held(node: Node, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
 
     stops = Stops(hold, shutting_down, wishes, node.settings.outage_patience_seconds)
     try:
-        found = stops.through_outages(partial(node.records.get, lease.job_id), AWAY, "Redis")
+        found = stops.with_redis(partial(node.records.get, lease.job_id))
         if found is None:
             raise LeaseLost
         record, _ = found
         log.info("job started", preset=record.params.preset, size=record.params.size)
         output, progress = paint(node, record, lease, stops, publish)
-    except (LeaseLost, ShuttingDown):
+    except (LeaseLost, ShuttingDown, Unreachable):
         raise
     except Canceled:
         _end(node, stops, lease, lambda: node.records.stop(lease))
         log.info("job canceled")
         raise Ignore("canceled") from None
-    except Unreachable as error:
-        if lease.attempt < node.settings.max_attempts:  # perhaps another worker reaches it
-            _give_back(node, lease, counts=True)
-            raise Ignore(repr(error)) from None
-        reason = JobError(
-            code=ErrorCode.STORAGE, message=f"{lease.attempt} workers waited for {error} in vain"
-        )
-        _end(node, stops, lease, lambda: node.records.fail(lease, reason))
-        log.warning("job failed", code=reason.code)
-        raise Ignore("failed") from None
     except Exception as error:
         reason = node.records.overdue if isinstance(error, Overdue) else _reason(error)
         _end(node, stops, lease, lambda: node.records.fail(lease, reason))
@@ -136,17 +141,17 @@ def _run_held(node: Node, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
 
 def _end(node: Node, stops: Stops, lease: Lease, finish: Callable[[], bool]) -> None:
     """End the job, and keep in S3 how. Raises `LeaseLost`: somebody else has it."""
-    if not stops.tell(finish, AWAY):
+    if not stops.tell(finish):
         raise LeaseLost
     _archive_end(node, lease.job_id)
 
 
 def _archive_end(node: Node, job_id: str) -> None:
-    """Keep in S3 how a job ended, if it has and that is not known there."""
+    """Keep in S3 how a job ended, as its record says."""
 
     def archive() -> None:
         found = node.records.get(job_id)
-        if found is not None and found[0].end is not None and node.archive.end(job_id) is None:
+        if found is not None and found[0].end is not None:
             node.archive.write_end(job_id, found[0].end)
 
     archiving = Errand(archive)
@@ -157,16 +162,17 @@ def _archive_end(node: Node, job_id: str) -> None:
         log.warning("the end is not archived", error=repr(error))
 
 
-def _give_back(node: Node, lease: Lease, *, counts: bool) -> None:
+def _give_back(node: Node, lease: Lease, unreachable: JobError | None = None) -> None:
+    """Let another worker have the job. `unreachable`: why, if that may not go on for ever."""
     try:
-        status = node.records.release(lease, counts=counts)
+        status = node.records.release(lease, unreachable)
         log.info("job given back", status=status)
     except AWAY as error:  # the lease runs out, and the reconciler sends a message
         log.warning("job not given back", error=repr(error))
         return
     if status == JobStatus.QUEUED:
         _publish_again(node, lease.job_id)
-    elif status == JobStatus.CANCELED:
+    elif status is not None:
         _archive_end(node, lease.job_id)
 
 
@@ -175,19 +181,19 @@ def _publish_again(node: Node, job_id: str) -> None:
         found = node.records.get(job_id)
         if found is not None and not found[0].status.is_terminal:
             record = found[0]
-            node.publisher.publish(job_id, record.priority, begun=record.fence > 0)
+            node.publisher.publish(job_id, record.priority, begun=record.started_at is not None)
     except AWAY as error:  # the reconciler does it
         log.warning("job not published", error=repr(error))
 
 
 def _reaches_storage(node: Node, shutting_down: Flag) -> bool:
-    """Whether S3 answers this worker, before it takes a job that another one could paint."""
+    """Whether this worker can store anything, before it takes what another one could paint."""
     until = time.monotonic() + REACH_SECONDS
     while True:
         try:
-            node.probe.ping()
+            node.quick_storage.put(probe_key(node.name), b"", "text/plain")
         except STORAGE_ERRORS as error:
-            log.warning("S3 does not answer this worker", error=repr(error))
+            log.warning("S3 takes nothing from this worker", error=repr(error))
         else:
             return True
         if shutting_down.is_set() or time.monotonic() > until:

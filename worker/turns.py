@@ -6,6 +6,8 @@ does, and all workers look several times in it: each interval has a turn.
 
 from redis import Redis
 
+from shared.scripts import Scripts
+
 LOOKS = 5  # in an interval
 
 
@@ -13,10 +15,10 @@ class Turn:
     """A lock that expires, and that nobody gives back: whoever takes it does the work."""
 
     def __init__(self, redis: Redis, name: str, interval_seconds: float) -> None:
-        self._redis = redis
+        self._scripts = Scripts(redis)
         self._key = f"impasto:turn:{name}"
         self._milliseconds = max(1, round(interval_seconds * (1 - 1 / LOOKS) * 1000))
 
     def take(self) -> bool:
         """Whether it is for us to do it now. A worker whose clock is off changes nothing."""
-        return bool(self._redis.set(self._key, "1", nx=True, px=self._milliseconds))
+        return bool(self._scripts.run("take_turn", self._key, self._milliseconds))

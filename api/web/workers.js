@@ -17,11 +17,11 @@ export async function watchWorkers(line) {
   setTimeout(() => watchWorkers(line), 1000 * REFRESH_SECONDS);
 }
 
-/** @param {{job_id: ?string}[]} workers */
+/** @param {{busy: boolean}[]} workers */
 function sentence(workers) {
   if (workers.length === 0)
     return 'No worker is up: pictures wait in line until one is started with ‘impasto worker’.';
-  const busy = workers.filter((worker) => worker.job_id).length;
+  const busy = workers.filter((worker) => worker.busy).length;
   if (workers.length === 1) return `One worker is ${busy ? 'painting' : 'free'}`;
   return `${workers.length} workers, ${busy || 'none'} painting`;
 }

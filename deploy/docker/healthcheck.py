@@ -9,8 +9,8 @@ from pathlib import Path
 
 from redis import Redis, RedisError
 
+from shared.names import WORKERS
 from shared.settings import Settings
-from shared.workers import WORKERS
 
 NAME = b"IMPASTO_WORKER_NAME="  # `impasto worker` gives it to each Celery process
 TIMEOUT_SECONDS = 3

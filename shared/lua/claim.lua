@@ -20,6 +20,8 @@ local at = now()
 local ran = tonumber(record[8] or 0)
 if status == 'running' then
   if record[5] == ARGV[3] then -- asked again, since the answer was lost
+    redis.call('HSET', record_of(id), 'lease_until', at + ARGV[4])
+    redis.call('ZADD', LEASES, at + ARGV[4], id)
     return {'claimed', tonumber(record[4]), tonumber(record[3])}
   end
   local lease_until = tonumber(record[6])

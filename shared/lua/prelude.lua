@@ -98,7 +98,7 @@ local function end_job(id, at, status, retention, fields, why)
     redis.call('ZADD', OUTBOX, at, id)
   end
   if old[5] then -- its worker may be storing a checkpoint at this moment: see garbage.py
-    redis.call('ZADD', GARBAGE, at, 'jobs/' .. id .. '/checkpoints/')
+    redis.call('ZADD', GARBAGE, at, string.format(CHECKPOINTS_PREFIX_PATTERN, id))
     observe('run_seconds', at - old[5])
   end
   count(why and status .. ':' .. why or status)
@@ -125,7 +125,7 @@ local function forget_job(id, at, retention, sweep_at)
   redis.call('ZREM', OUTBOX, id)
   redis.call('DEL', record, string.format(PREVIEW_WANTED_PATTERN, id))
   redis.call('SET', string.format(GONE_PATTERN, id), old[1], 'EX', math.ceil(retention))
-  redis.call('ZADD', GARBAGE, sweep_at, 'jobs/' .. id .. '/')
+  redis.call('ZADD', GARBAGE, sweep_at, string.format(JOB_PREFIX_PATTERN, id))
 end
 
 -- The token of the last claim of a job. The fence alone would not do: where Redis comes back from an older

@@ -1,11 +1,13 @@
 #!lua flags=allow-oom
 -- Give a running job back unfinished: it waits again. One that was to be cancelled ends here.
--- ARGV: job id, token of the lease, retention in seconds, '1' if the attempt counts
--- Returns 'queued' or 'canceled', or nil when somebody else holds the job or it has ended.
+-- So does one that was given back too often since its workers did not reach S3.
+-- ARGV: job id, token of the lease, retention in seconds, how often it may be given back for that reason, the
+--   error then, or '' where that is not the reason
+-- Returns 'queued', 'canceled' or 'failed', or nil when somebody else holds the job or it has ended.
 local id = ARGV[1]
 local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'owner', 'priority', 'cancel_requested_at',
   'claimed_at', 'ran_seconds', 'worker', 'claim')
-if (record[1] == 'queued' or record[1] == 'canceled') and record[9]
+if record[1] ~= 'running' and record[9]
     and token_of(record[2], record[9]) == ARGV[2] then
   return record[1] -- told again, since the answer was lost
 end
@@ -17,11 +19,13 @@ if record[5] then
   end_job(id, at, 'canceled', ARGV[3], {})
   return 'canceled'
 end
+if ARGV[5] ~= '' and redis.call('HINCRBY', record_of(id), 'unreached', 1) >= tonumber(ARGV[4]) then
+  end_job(id, at, 'failed', ARGV[3], {'error', ARGV[5]}, cjson.decode(ARGV[5]).code)
+  return 'failed'
+end
 redis.call('HDEL', record_of(id), 'lease_until', 'deadline_at', 'worker')
 redis.call('HSET', record_of(id), 'status', 'queued', 'ran_seconds', record[7] + at - record[6])
-if ARGV[4] ~= '1' then
-  redis.call('HINCRBY', record_of(id), 'attempt', -1)
-end
+redis.call('HINCRBY', record_of(id), 'attempt', -1)
 redis.call('ZREM', LEASES, id)
 move(id, record[3], 'running', 'queued')
 enqueue(id, record[4], at, at)

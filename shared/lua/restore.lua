@@ -8,7 +8,7 @@ local WEBHOOK_SECONDS = 86400 -- whose end is older has been told of it, or will
 
 local id, owner, status = ARGV[1], ARGV[2], ARGV[5]
 if redis.call('EXISTS', record_of(id), string.format(GONE_PATTERN, id)) > 0
-    or redis.call('ZSCORE', GARBAGE, 'jobs/' .. id .. '/') then
+    or redis.call('ZSCORE', GARBAGE, string.format(JOB_PREFIX_PATTERN, id)) then
   return 0
 end
 local at = now()
@@ -21,7 +21,7 @@ else
   local expires_at = ARGV[6] + ARGV[7]
   redis.call('HSET', record_of(id), 'finished_at', ARGV[6], 'expires_at', expires_at)
   redis.call('ZADD', EXPIRY, expires_at, id)
-  redis.call('ZADD', GARBAGE, at, 'jobs/' .. id .. '/checkpoints/')
+  redis.call('ZADD', GARBAGE, at, string.format(CHECKPOINTS_PREFIX_PATTERN, id))
   -- S3 does not know whether its webhook was delivered. Receivers are told twice rather than not at all.
   if redis.call('HEXISTS', record_of(id), 'webhook') == 1 and ARGV[6] + WEBHOOK_SECONDS > at then
     redis.call('ZADD', OUTBOX, at, id)

@@ -1,20 +1,18 @@
 #!lua flags=allow-oom
 -- Jobs that need a message: those whose lease has run out, which go first, and those that have waited for a
 -- while. Each is put off by being taken.
--- ARGV: most jobs at once, seconds until the message of a job is sent again
--- Returns id, priority, 1 if it was begun already and 0 if not, id, ...
-local NEXT_JOBS = 20
-
+-- ARGV: most jobs at once, seconds until the message of a job is sent again, how many jobs have their turn next
+-- Returns id, priority, 1 if it was begun already or '', 1 if it was taken for its lease or '', id, ...
 local at, most, pause = now(), tonumber(ARGV[1]), tonumber(ARGV[2])
 local found = {}
 
-local function take(set, limit, begun, wait)
+local function take(set, limit, leased, wait)
   local ids = redis.call('ZRANGEBYSCORE', set, '-inf', at, 'LIMIT', 0, limit)
   for _, id in ipairs(ids) do
-    local record = redis.call('HMGET', record_of(id), 'status', 'priority', 'queued_at')
+    local record = redis.call('HMGET', record_of(id), 'status', 'priority', 'queued_at', 'started_at')
     if record[1] then
       redis.call('ZADD', set, at + wait(record), id)
-      for _, value in ipairs({id, record[2], begun}) do
+      for _, value in ipairs({id, record[2], record[4] and 1 or '', leased}) do
         table.insert(found, value)
       end
     else
@@ -25,7 +23,7 @@ local function take(set, limit, begun, wait)
 end
 
 -- Whose turn comes next does not wait for long, however long it has waited.
-for _, id in ipairs(redis.call('ZRANGE', QUEUE, 0, NEXT_JOBS - 1)) do
+for _, id in ipairs(redis.call('ZRANGE', QUEUE, 0, ARGV[3] - 1)) do
   local due = redis.call('ZSCORE', DUE, id)
   if due and tonumber(due) > at + pause then
     redis.call('ZADD', DUE, at + pause, id)
@@ -33,10 +31,10 @@ for _, id in ipairs(redis.call('ZRANGE', QUEUE, 0, NEXT_JOBS - 1)) do
 end
 
 local lost = take(LEASES, most, 1, function() return pause end)
-take(DUE, most - lost, 0, function(record)
+take(DUE, most - lost, '', function(record)
   -- It comes again when it has waited twice as long, so that a long queue is not filled with messages about
   -- itself.
   return math.max(pause, at - record[3])
 end)
-count('republished', #found / 3)
+count('republished', #found / 4)
 return found

@@ -26,13 +26,19 @@ from shared.jobs import (
     StoredRequest,
 )
 from shared.outbox import SENDING_SECONDS
-from shared.records import CHECKPOINTS_KEPT, PREVIEW_WANTED_SECONDS, Due, Lease, Refusal, Renewal
+from shared.records import (
+    CHECKPOINTS_KEPT,
+    NEXT_JOBS,
+    PREVIEW_WANTED_SECONDS,
+    Due,
+    Lease,
+    Refusal,
+    Renewal,
+)
 from shared.scripts import DURATION_BUCKETS
 from shared.settings import Settings
 
-# Less than it is, so that there is more than that.
-MAX_HISTORY_BYTES = 400
-NEXT_JOBS = 2
+MAX_HISTORY_BYTES = 400  # less than it is, so that there is more than that
 WEBHOOK_SECONDS = 86_400  # after it nobody is told of the end of a job that was restored
 START = 1_800_000_000.0
 
@@ -57,6 +63,7 @@ class ModelJob:
     worker: str | None = None
     claim: str | None = None
     resumed: str | None = None
+    unreached: int | None = None
     claimed_at: float | None = None
     lease_until: float | None = None
     deadline_at: float | None = None
@@ -109,7 +116,7 @@ class ModelJob:
         }
         as_it_is = (
             "status fence attempt created_at queued_at started_at finished_at expires_at"
-            " cancel_requested_at worker claim resumed claimed_at lease_until deadline_at"
+            " cancel_requested_at worker claim resumed unreached claimed_at lease_until deadline_at"
             " ran_seconds webhook_attempts webhook_delivered_at webhook_error"
         )
         fields |= {name: getattr(self, name) for name in as_it_is.split()}
@@ -217,7 +224,8 @@ class Model:
             known = self.keys.get(name)
             if until > self.now and not (known and known.job):
                 request_sha256 = request.idempotency.request_sha256
-                self.keys[name] = ModelKey(request_sha256, until, job=job_id)
+                ticket = known.ticket if known else None  # of a request that comes too late
+                self.keys[name] = ModelKey(request_sha256, until, ticket, job_id)
         self._add(job, "restored", "restored", job.status)
         return True
 
@@ -309,6 +317,7 @@ class Model:
         ran = job.ran_seconds or 0.0
         if job.status == JobStatus.RUNNING:
             if job.claim == name:
+                job.lease_until = job.due = self.now + self.settings.lease_seconds
                 return Lease(job_id, job.fence, job.attempt, name)
             assert job.lease_until is not None
             assert job.claimed_at is not None
@@ -407,10 +416,9 @@ class Model:
         self._end(job, status)
         return True
 
-    def release(self, lease: Lease, counts: bool) -> JobStatus | None:
+    def release(self, lease: Lease, unreachable: JobError | None) -> JobStatus | None:
         known = self.jobs.get(lease.job_id)
-        told = (JobStatus.QUEUED, JobStatus.CANCELED)
-        if known and known.status in told and self._is_last(known, lease):
+        if known and known.status != JobStatus.RUNNING and self._is_last(known, lease):
             return known.status
         job = self._held(lease)
         if job is None:
@@ -418,6 +426,12 @@ class Model:
         if job.cancel_requested_at is not None:
             self._end(job, JobStatus.CANCELED)
             return JobStatus.CANCELED
+        if unreachable:
+            job.unreached = (job.unreached or 0) + 1
+            if job.unreached >= self.settings.max_attempts:
+                job.error = unreachable
+                self._end(job, JobStatus.FAILED)
+                return JobStatus.FAILED
         assert job.claimed_at is not None
         assert job.ran_seconds is not None
         self.counters["released"] += 1
@@ -425,7 +439,7 @@ class Model:
         job.status, job.worker = JobStatus.QUEUED, None
         job.lease_until = job.deadline_at = None
         job.ran_seconds += self.now - job.claimed_at
-        job.attempt -= not counts
+        job.attempt -= 1
         job.queued_at = job.due = self.now
         return JobStatus.QUEUED
 
@@ -443,15 +457,16 @@ class Model:
             job.due = self.now + max(republish_seconds, self.now - job.queued_at)
         self.counters["republished"] += len(lost) + len(waiting)
         return [
-            Due(job_id, self.jobs[job_id].request.priority, job_id in lost)
+            Due(job_id, job.request.priority, job.started_at is not None, job_id in lost)
             for job_id in (*lost, *waiting)
+            for job in (self.jobs[job_id],)
         ]
 
     def due_at_once(self, jobs: list[Due]) -> None:
         for due in jobs:
             job = self.jobs.get(due.job_id)
-            if job and job.status == (JobStatus.RUNNING if due.begun else JobStatus.QUEUED):
-                job.due = 0.0
+            if job and job.status == (JobStatus.RUNNING if due.leased else JobStatus.QUEUED):
+                job.due = self.now
 
     def look_after(self, status: JobStatus) -> dict[str, float]:
         """Jobs in this status, and when somebody looks after them."""

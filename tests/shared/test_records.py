@@ -26,7 +26,7 @@ from shared.jobs import (
 )
 from shared.names import DUE, LEASES
 from shared.parameters import Parameters
-from shared.records import JobRecords, Lease, Refusal, Renewal
+from shared.records import JobRecords, Lease, Refusal, Renewal, new_claim
 from shared.settings import Settings
 from tests.shared.conftest import INPUTS, job_request
 from tests.shared.strategies import patient
@@ -299,7 +299,7 @@ def test_jobs_whose_lease_ran_out_are_due(records: JobRecords, valkey: redis.Red
 
     valkey.zadd(LEASES, {lost: 1})
 
-    assert records.take_due(10) == [(lost, Priority.LOW, True)]
+    assert records.take_due(10) == [(lost, Priority.LOW, True, True)]
     assert records.take_due(10) == []  # taking it puts it off
 
 
@@ -313,7 +313,7 @@ def test_a_waiting_job_is_due_after_a_while_and_then_ever_more_rarely(
 
     valkey.hset(key, "queued_at", created_at - 1000)
     valkey.zadd(DUE, {job_id: 1})
-    assert records.take_due(10) == [(job_id, Priority.NORMAL, False)]
+    assert records.take_due(10) == [(job_id, Priority.NORMAL, False, False)]
 
     assert valkey.zscore(DUE, job_id) == pytest.approx(created_at + 1000, abs=5)
 
@@ -339,6 +339,70 @@ def test_a_job_given_back_waits_at_its_old_place_and_loses_no_attempt(records: J
     assert records.renew(lease) == Renewal.LOST
     again = claim(records, first, "w2")
     assert (again.attempt, again.fence) == (1, 2)  # fences only grow
+
+
+def test_a_job_that_was_begun_and_given_back_is_told_apart(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    job_id = create(records)
+    records.release(claim(records, job_id))
+    valkey.zadd(DUE, {job_id: 1})
+    assert records.take_due(10) == [(job_id, Priority.NORMAL, True, False)]
+
+
+def test_a_job_whose_turn_is_next_is_not_put_off_for_as_long_as_it_has_waited(
+    records: JobRecords, valkey: redis.Redis, settings: Settings
+) -> None:
+    jobs = [create(records) for _ in range(4)]
+    now = float(str(valkey.time()[0]))
+    valkey.zadd(DUE, dict.fromkeys(jobs, now + 3600))
+    assert records.take_due(10) == []
+    for job_id in jobs[:2]:  # without workers as with one
+        due_at = valkey.zscore(DUE, job_id)
+        assert due_at == pytest.approx(now + settings.republish_seconds, abs=5)
+    assert valkey.zscore(DUE, jobs[2]) == now + 3600
+
+
+def test_jobs_whose_messages_could_not_be_sent_are_due_again(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    waiting, lost, ended = create(records), create(records), create(records)
+    claim(records, lost)
+    valkey.zadd(DUE, {waiting: 1, ended: 2})
+    valkey.zadd(LEASES, {lost: 1})
+    taken = records.take_due(10)
+    records.cancel(ended)
+    assert records.take_due(10) == []
+
+    records.due_at_once(taken)
+
+    assert [job.job_id for job in records.take_due(10)] == [lost, waiting]
+
+
+def test_a_job_whose_workers_do_not_reach_s3_is_given_back_so_often_and_then_fails(
+    records: JobRecords, settings: Settings
+) -> None:
+    job_id = create(records)
+    reason = JobError(code=ErrorCode.STORAGE, message="in vain")
+    for _ in range(settings.max_attempts - 1):
+        assert records.release(claim(records, job_id), reason) == JobStatus.QUEUED
+        assert get(records, job_id).attempt == 0  # no worker was lost
+    lease = claim(records, job_id)
+    assert records.release(lease, reason) == JobStatus.FAILED
+    assert records.release(lease, reason) == JobStatus.FAILED  # its answer was lost
+    assert get(records, job_id).error == reason
+
+
+def test_a_claim_that_is_asked_for_again_is_the_same_claim(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    job_id, name = create(records), new_claim()
+    first = records.claim(job_id, "w1", name)
+    assert isinstance(first, Lease)
+    valkey.hset(f"impasto:job:{{{job_id}}}", "lease_until", 1)
+    assert records.claim(job_id, "w1", name) == first
+    assert records.claim(job_id, "w2") == "busy"  # it holds anew
+    assert get(records, job_id).attempt == 1
 
 
 # -- canceling ----------------------------------------------------------------------------------

@@ -43,10 +43,10 @@ from shared.jobs import (
     StoredRequest,
 )
 from shared.outbox import Outbox
-from shared.records import Due, JobRecords, Lease
+from shared.records import Due, JobRecords, Lease, new_claim
 from shared.settings import Settings
 from tests.shared.conftest import job_request
-from tests.shared.records_model import MAX_HISTORY_BYTES, NEXT_JOBS, Database, Model
+from tests.shared.records_model import MAX_HISTORY_BYTES, Database, Model
 
 CLOCK_KEY = "test:now"
 CLOCK = f"local function now() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end"
@@ -71,10 +71,8 @@ LIMITS = {
 # So that somebody looks after every job, whatever state it is in.
 LIES_IN = {JobStatus.QUEUED: {names.QUEUE, names.DUE}, JobStatus.RUNNING: {names.LEASES}}
 ERROR = JobError(code=ErrorCode.DIVERGED, message="the loss is not a number")
-SMALLER = (
-    ("MAX_HISTORY_BYTES = 4000", f"MAX_HISTORY_BYTES = {MAX_HISTORY_BYTES}"),
-    ("NEXT_JOBS = 20", f"NEXT_JOBS = {NEXT_JOBS}"),
-)
+SHORT_HISTORY = ("MAX_HISTORY_BYTES = 4000", f"MAX_HISTORY_BYTES = {MAX_HISTORY_BYTES}")
+UNREACHABLE = JobError(code=ErrorCode.STORAGE, message="no worker reaches the storage")
 DIGESTS = ("p1", "p2", "p3")
 INPUTS = st.builds(
     Inputs,
@@ -336,7 +334,7 @@ class Impasto(RuleBasedStateMachine):
         data=st.data(),
         actions=st.lists(
             st.sampled_from(
-                ["claim", "renew", "checkpoint", "checkpoint", "resumed", "release", "finish"]
+                ["claim", "claim_again", "renew", "checkpoint", "resumed", "release", "finish"]
             ),
             min_size=1,
             max_size=4,
@@ -610,19 +608,29 @@ class Impasto(RuleBasedStateMachine):
         job_id = (
             self.some_job(draw) if seldom or not unfinished else draw(st.sampled_from(unfinished))
         )
-        worker = draw(st.sampled_from(WORKERS))
+        worker, claim = draw(st.sampled_from(WORKERS)), new_claim()
         lease = self.call(
             lost,
-            lambda: self.records.claim(job_id, worker),
-            lambda answer: self.model.claim(
-                job_id, worker, answer.claim if isinstance(answer, Lease) else "refused"
-            ),
+            lambda: self.records.claim(job_id, worker, claim),
+            lambda _: self.model.claim(job_id, worker, claim),
             same_answer=False,  # a job that this has ended is finished
         )
         if isinstance(lease, Lease):
             assert lease.token not in self.tokens
             self.tokens.add(lease.token)
             self.leases.append(lease)
+
+    def claim_again(self, draw: Draw, lost: bool) -> None:
+        """A worker that had no answer asks again after a while; its lease begins anew."""
+        lease = self.some_lease(draw)
+        if self.model.is_held(lease):
+            worker = draw(st.sampled_from(WORKERS))
+            again = self.call(
+                lost,
+                lambda: self.records.claim(lease.job_id, worker, lease.claim),
+                lambda _: self.model.claim(lease.job_id, worker, lease.claim),
+            )
+            assert again == lease
 
     def renew(self, draw: Draw, lost: bool) -> None:
         lease = self.some_lease(draw)
@@ -657,11 +665,11 @@ class Impasto(RuleBasedStateMachine):
 
     def release(self, draw: Draw, lost: bool) -> None:
         lease = self.some_lease(draw)
-        counts = draw(st.booleans())
+        unreachable = draw(st.sampled_from([None, UNREACHABLE]))
         self.call(
             lost,
-            lambda: self.records.release(lease, counts=counts),
-            lambda _: self.model.release(lease, counts),
+            lambda: self.records.release(lease, unreachable),
+            lambda _: self.model.release(lease, unreachable),
         )
 
     def take_due(self, draw: Draw, lost: bool) -> None:
@@ -853,7 +861,7 @@ def make_service(
 
             def source(name: str) -> str:
                 text = original(name)
-                for old, new in (*SMALLER, *changes):
+                for old, new in (SHORT_HISTORY, *changes):
                     if old in text:
                         met.add(old)
                         text = text.replace(old, new)
@@ -862,7 +870,7 @@ def make_service(
             monkeypatch.setattr(scripts, "CLOCK", CLOCK)
             monkeypatch.setattr(scripts, "source", source)
             service = Service(client, settings.model_copy(update=LIMITS))
-            assert met == {old for old, _ in (*SMALLER, *changes)}
+            assert met == {old for old, _ in (SHORT_HISTORY, *changes)}
             return service
 
         yield make
@@ -893,6 +901,8 @@ MISTAKES = {
         "return record[1] == 'running' and token_of(record[2], record[3]) == token",
         "return record[1] == 'running'",
     ),
+    "jobs that were begun go unnoticed": ("record[4] and 1 or ''", "''"),
+    "the next jobs wait for long": ("if due and tonumber(due) > at + pause then", "if false then"),
     "the fence alone counts": (
         "return record[1] == 'running' and token_of(record[2], record[3]) == token",
         "return record[1] == 'running' and record[2] == string.match(token, '%d+')",

@@ -6,8 +6,9 @@ import pytest
 import redis
 
 from shared.estimates import NetworkSpeed, Speed
+from shared.names import WORKERS
 from shared.settings import Settings
-from shared.workers import WORKERS, Worker, WorkerRegistry
+from shared.workers import Worker, WorkerRegistry
 
 
 def worker(name: str, job_id: str | None = None) -> Worker:

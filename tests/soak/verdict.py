@@ -139,13 +139,14 @@ class Verdict:
                 code=record.error.code,
                 said=record.error.message,
             )
+        is_known = restored_as(record) is None  # S3 keeps how a job ended, and not its history
         if record.error is not None and record.error.code == ErrorCode.MAX_ATTEMPTS:
-            lost = sum(line.event == "lost" for line in record.history)
-            if lost < self._rig.settings.max_attempts:
+            # A job that is given back for want of S3 may have lost an attempt as well.
+            lost = sum(line.event in ("lost", "released") for line in record.history)
+            if lost < self._rig.settings.max_attempts and is_known:
                 self._violation("max_attempts means lost workers", job=record.id, lost=lost)
         if record.status == JobStatus.SUCCEEDED and order.kind.must_fail_as is not None:
             self._violation("what must fail fails", job=record.id, kind=order.kind.name)
-        is_known = restored_as(record) is None  # S3 keeps how a job ended, and not since when
         if record.status == JobStatus.CANCELED and record.cancel_requested_at is None and is_known:
             self._violation("only what is cancelled is canceled", job=record.id)
 
@@ -269,7 +270,8 @@ class Verdict:
         memory = self._memory
         for name in memory.names:
             kind = name.partition("-")[0]
-            bounds = [(float(memory.most(name)), memory.at_start(name) + ALLOWANCE_BYTES[kind])]
+            allowed: float = memory.at_start(name) + ALLOWANCE_BYTES[kind]
+            bounds = [(float(memory.most(name)), allowed)]
             if memory.is_long:
                 first, last = memory.usual(name, 0, 1 / 3), memory.usual(name, 2 / 3, 1)
                 bounds.append((last, first + GROWTH_BYTES))

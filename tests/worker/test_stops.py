@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from shared.messaging import AWAY
 from shared.records import Lease, Wishes
 from shared.settings import Settings
+from shared.storage import StorageCorrupt
 from worker.heartbeat import Hold
 from worker.stops import (
     Canceled,
@@ -111,25 +111,26 @@ def test_a_pause_ends_when_the_job_is_lost_or_the_worker_goes(
 class Flaky:
     """Fails a few times, then answers."""
 
-    def __init__(self, failures: int) -> None:
+    def __init__(self, failures: int, error: Exception | None = None) -> None:
         self.left = failures
+        self.error = error or RedisConnectionError("away")
 
     def __call__(self) -> str:
         if self.left:
             self.left -= 1
-            raise RedisConnectionError("away")
+            raise self.error
         return "answer"
 
 
 def test_an_outage_is_waited_out() -> None:
     flaky = Flaky(2)
-    assert Held().stops.through_outages(flaky, AWAY, "Redis") == "answer"
+    assert Held().stops.with_redis(flaky) == "answer"
     assert flaky.left == 0
 
 
 def test_a_worker_that_alone_does_not_reach_a_server_gives_its_job_back() -> None:
     with pytest.raises(Unreachable):
-        Held(patience=0.6).stops.through_outages(Flaky(1000), AWAY, "S3")
+        Held(patience=0.6).stops.with_storage(Flaky(1000, StorageCorrupt("damaged")))
 
 
 def test_what_is_no_outage_is_raised() -> None:
@@ -137,30 +138,30 @@ def test_what_is_no_outage_is_raised() -> None:
         raise ValueError("wrong")
 
     with pytest.raises(ValueError, match="wrong"):
-        Held().stops.through_outages(fail, AWAY, "Redis")
+        Held().stops.with_redis(fail)
 
 
 def test_a_job_that_waits_can_be_canceled() -> None:
     held = Held()
     later(0.3, lambda: setattr(held, "wished", Wishes(cancel=True, preview=False)))
     with pytest.raises(Canceled):
-        held.stops.through_outages(Flaky(1000), AWAY, "Redis")
+        held.stops.with_redis(Flaky(1000))
 
 
 def test_the_end_of_a_job_is_told_though_it_was_canceled_meanwhile() -> None:
     held = Held()
     held.wished = Wishes(cancel=True, preview=False)
     held.hold.overdue.set()
-    assert held.stops.tell(Flaky(1), AWAY) == "answer"
+    assert held.stops.tell(Flaky(1)) == "answer"
 
 
 def test_the_end_is_not_told_by_who_has_lost_the_job_or_has_to_go() -> None:
     lost = Held()
     lost.hold.lost.set()
     with pytest.raises(LeaseLost):
-        lost.stops.tell(Flaky(1000), AWAY)
+        lost.stops.tell(Flaky(1000))
     going = Held()
     going.shutting_down.set()
     with pytest.raises(ShuttingDown):
-        going.stops.tell(Flaky(1000), AWAY)
-    assert going.stops.tell(Flaky(0), AWAY) == "answer"
+        going.stops.tell(Flaky(1000))
+    assert going.stops.tell(Flaky(0)) == "answer"
