@@ -24,6 +24,7 @@ from worker.engine.memory import available_bytes
 from worker.errand import Errand
 from worker.pace import Interval
 from worker.stops import Interrupted, Stops
+from worker.threads import use_threads
 
 # A larger share is not worth what a lost worker costs; a longer pause loses too much.
 SHARE = 0.01
@@ -51,7 +52,12 @@ class Resumed:
 
 def encode(run: Stylization, seconds: float) -> Callable[[], io.BytesIO]:
     """What makes a checkpoint's file of the run as it is now; may be called in another thread."""
-    state = {"format": FORMAT, "run": run.state_dict(), "seconds": seconds}  # copies
+    state = {
+        "format": FORMAT,
+        "run": run.state_dict(),  # copies
+        "seconds": seconds,
+        "threads": torch.get_num_threads(),
+    }
 
     def to_file() -> io.BytesIO:
         file = io.BytesIO()
@@ -106,6 +112,7 @@ class Checkpoints:
                 data = stops.with_storage(read)
                 state = decode(data, checkpoint.sha256)
                 del data  # may be gigabytes
+                use_threads(state["threads"])  # whose number decides in which order sums are taken
                 run = start()
                 run.load_state_dict(state["run"])
                 resumed = Resumed(run, float(state["seconds"]))

@@ -1,5 +1,6 @@
 """Something that is done in a thread of its own, which one may stop waiting for."""
 
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -15,7 +16,8 @@ class Errand(Generic[T]):
         self._done = threading.Event()
         self._value: T
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, daemon=True).start()
+        in_context = contextvars.copy_context().run  # what is logged names the job
+        threading.Thread(target=in_context, args=(self._run,), daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end, but not longer. Whether it has come."""

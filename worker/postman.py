@@ -1,7 +1,7 @@
 """Sends the webhooks that are due. Any worker does: a row that is taken is put off for others."""
 
 import threading
-from collections import Counter
+import time
 from urllib.parse import urlsplit
 
 import structlog
@@ -14,7 +14,9 @@ from shared.webhooks import Signer, message_id, next_delay, payload
 from worker.dispatch import Delivery, deliver
 
 SENDERS = 4
-SENDERS_OF_A_HOST = 2  # so that one that is slow leaves some for the others
+# A host that took so long gets one sender at a time for a while: the others are for other hosts.
+SLOW_SECONDS = 1.0
+SLOW_FOR_SECONDS = 60.0
 log = structlog.get_logger(__name__)
 
 
@@ -34,8 +36,7 @@ class Postman:
         if self._secrets is not None:
             Signer(self._secrets)  # says now if they are wrong
         self._free = threading.BoundedSemaphore(SENDERS)
-        self._busy: Counter[str] = Counter()  # host -> senders
-        self._counting = threading.Lock()
+        self._hosts = _Hosts()
 
     def run(self) -> None:
         """Hand what is due to senders; waits while all of them are busy, not for them to end.
@@ -54,26 +55,22 @@ class Postman:
                 return
             (record,) = rows
             host = urlsplit(record.webhook or "").netloc
-            with self._counting:
-                is_held_up = self._busy[host] >= SENDERS_OF_A_HOST
-                self._busy[host] += not is_held_up
-            if is_held_up:  # the row comes back in a minute
+            started = self._hosts.begin(host)
+            if started is None:  # the row comes back in a minute
                 self._free.release()
                 continue
             signer = Signer(self._secrets, record.owner)
             threading.Thread(
-                target=self._send, args=(record, signer, host), name="webhook", daemon=True
+                target=self._send, args=(record, signer, host, started), name="webhook", daemon=True
             ).start()
 
-    def _send(self, record: JobRecord, signer: Signer, host: str) -> None:
+    def _send(self, record: JobRecord, signer: Signer, host: str, started: float) -> None:
         try:
             self._report(record, self._deliver(record, signer))
         except RedisError as error:  # it will be sent once more
             log.warning("webhook not noted", job_id=record.id, error=repr(error))
         finally:
-            with self._counting:
-                self._busy[host] -= 1
-                self._busy += Counter()  # without those of which there are none
+            self._hosts.end(host, started)
             self._free.release()
 
     def _deliver(self, record: JobRecord, signer: Signer) -> Delivery:
@@ -106,3 +103,36 @@ class Postman:
             again = max(next_delay(attempt), delivery.retry_after_seconds)
             self._outbox.failed(record.id, attempt, delivery.error, again)
             told.info("webhook failed", error=delivery.error, again_in_seconds=round(again))
+
+
+class _Hosts:
+    """Which hosts are being sent to, and which of them are slow."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._started: dict[str, list[float]] = {}  # since when its senders are busy
+        self._slow_until: dict[str, float] = {}
+
+    def begin(self, host: str) -> float | None:
+        """When the sending began; None: the host is slow, and being sent to already."""
+        now = time.monotonic()
+        with self._lock:
+            started = self._started.setdefault(host, [])
+            takes_long = any(now - since > SLOW_SECONDS for since in started)
+            if started and (takes_long or self._slow_until.get(host, now) > now):
+                return None
+            started.append(now)
+        return now
+
+    def end(self, host: str, started: float) -> None:
+        """What began at `started` is over."""
+        now = time.monotonic()
+        with self._lock:
+            self._started[host].remove(started)
+            if not self._started[host]:
+                del self._started[host]
+            if now - started > SLOW_SECONDS:
+                self._slow_until[host] = now + SLOW_FOR_SECONDS
+            self._slow_until = {
+                name: until for name, until in self._slow_until.items() if until > now
+            }

@@ -5,9 +5,11 @@ from flask.testing import FlaskClient
 
 from shared.parameters import Parameters
 from shared.presets import PRESETS
+from shared.records import JobRecords
 from shared.settings import Settings
 from shared.workers import WorkerRegistry
-from tests.api.conftest import Change
+from tests.api.conftest import Change, post
+from tests.shared.conftest import job_request
 from tests.shared.test_workers import worker
 
 
@@ -34,8 +36,21 @@ def test_workers_that_are_up_are_listed(
     api: FlaskClient, valkey: redis.Redis, settings: Settings
 ) -> None:
     assert api.get("/v1/workers").get_json() == {"workers": []}
-    WorkerRegistry(valkey, settings).announce(worker("w1", job_id="the-job"))
-    assert api.get("/v1/workers").get_json()["workers"] == [worker("w1", "the-job").model_dump()]
+    job_id = post(api).get_json()["id"]
+    registry = WorkerRegistry(valkey, settings)
+    registry.announce(worker("w1", job_id=job_id))
+    assert api.get("/v1/workers").get_json()["workers"] == [worker("w1", job_id).model_dump()]
+
+
+def test_which_job_of_somebody_else_a_worker_paints_is_not_told(
+    api: FlaskClient, valkey: redis.Redis, settings: Settings, records: JobRecords
+) -> None:
+    job = job_request(owner="somebody")
+    assert records.create(job) is None
+    busy = worker("w1", job_id=job.id).model_copy(update={"busy": True})
+    WorkerRegistry(valkey, settings).announce(busy)
+    (shown,) = api.get("/v1/workers").get_json()["workers"]
+    assert (shown["busy"], shown["job_id"]) == (True, None)
 
 
 def test_health_says_that_the_process_lives(api: FlaskClient) -> None:

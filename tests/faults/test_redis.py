@@ -137,6 +137,21 @@ def test_a_redis_that_lost_everything_gets_its_jobs_back_from_s3(rig: Rig) -> No
     assert [int(detail.split()[1]) >= checkpoint.step for detail in resumed] == [True]
 
 
+def test_a_job_that_no_worker_ended_stays_ended_when_redis_loses_everything(rig: Rig) -> None:
+    job = rig.submit(**LONG)
+    worker = rig.wait_until_under_way(job.id)
+    worker.kill()
+    rig.client.cancel(job.id)  # by the next worker who looks at it, not by the one that held it
+    assert rig.wait_for_end(job.id).status == JobStatus.CANCELED
+    time.sleep(2)
+    rig.stop_redis()
+    rig.wipe_redis()
+    rig.start_redis()
+
+    rig.run_command("recover")
+    assert rig.record(job.id).status == JobStatus.CANCELED
+
+
 def test_two_workers_that_hold_one_fence_publish_one_result(rig: Rig) -> None:
     """Redis comes back from an older file, and gives a claim that it has forgotten once more."""
     for worker in rig.workers:

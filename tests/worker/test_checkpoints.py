@@ -24,6 +24,7 @@ from worker.checkpoints import CheckpointCorrupt, Checkpoints, decode, encode
 from worker.engine import VGG19, Stylization, load_weights
 from worker.heartbeat import Hold
 from worker.stops import Stops
+from worker.threads import use_threads
 
 STEPS = 12
 PARAMETERS = Parameters(size=48, steps=STEPS, precision="float32")
@@ -122,6 +123,21 @@ def test_another_worker_goes_on_and_ends_with_the_identical_picture(
     assert resumed is not None
     assert (resumed.run.step, resumed.seconds) == (at, 12.5)
     assert torch.equal(finish(resumed.run), uninterrupted)
+
+
+def test_another_worker_goes_on_with_as_many_threads(
+    job: Job, start: Callable[[], Stylization], settings: Settings
+) -> None:
+    """Whatever its own share of the cores is: their number decides the last bits."""
+    before = torch.get_num_threads()
+    try:
+        use_threads(2)
+        save_at(job, start, 2)
+        use_threads(1)
+        job.checkpoints().resume(job.record, start, job.stops(settings))
+        assert torch.get_num_threads() == 2
+    finally:
+        use_threads(before)
 
 
 def test_a_job_without_checkpoints_starts_from_the_beginning(

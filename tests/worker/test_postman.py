@@ -21,7 +21,7 @@ from shared.settings import Settings
 from tests.shared.conftest import job_request
 from tests.shared.test_webhooks import NEWER, SECRET
 from tests.worker.receivers import Held, ReceivingServer, nothing, status
-from worker.postman import SENDERS, Postman
+from worker.postman import SENDERS, SLOW_SECONDS, Postman
 
 FAILURE = JobError(code=ErrorCode.DIVERGED, message="the loss became infinite")
 
@@ -198,6 +198,25 @@ def test_a_slow_receiver_does_not_hold_up_the_others(office: Office) -> None:
         held.go.set()
         assert office.wait_for_attempt(slow_job).webhook_delivered_at is not None
     assert len(quick.requests) == len(quick_jobs)
+
+
+def test_a_host_that_is_slow_gets_one_sender_and_the_others_are_for_other_hosts(
+    office: Office,
+) -> None:
+    held = Held()
+    postman = office.postman(webhook_timeout_seconds=10)
+    with ReceivingServer(held) as slow, ReceivingServer(status(200)) as quick:
+        office.ended_job(slow.url)
+        postman.run()
+        wait_until(lambda: slow.connections == 1)
+        time.sleep(SLOW_SECONDS + 0.2)
+        slow_jobs = [office.ended_job(slow.url) for _ in range(2 * SENDERS)]
+        quick_job = office.ended_job(quick.url)
+        postman.run()
+        assert office.wait_for_attempt(quick_job).webhook_delivered_at is not None
+        assert slow.connections == 1
+        assert all(office.record(job_id).webhook_attempts == 0 for job_id in slow_jobs)
+        held.go.set()
 
 
 def test_rows_are_left_to_other_workers_while_all_senders_are_busy(office: Office) -> None:
