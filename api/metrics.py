@@ -222,7 +222,7 @@ def _workers(found: Snapshot) -> Iterator[Metric]:
     for worker in found.workers:
         facts = worker.model_dump(include={"host", "device", "device_name", "precision", "weights"})
         info.add_metric([worker.name], facts)
-        busy.add_metric([worker.name], worker.job_id is not None)
+        busy.add_metric([worker.name], worker.busy)
         if worker.step_seconds is not None:
             step.add_metric([worker.name], worker.step_seconds)
         if worker.memory_bytes is not None:

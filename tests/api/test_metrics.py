@@ -325,6 +325,7 @@ def test_workers_are_shown_with_what_they_do(
     registry.announce(
         worker("busy", job_id="01a2015f-5161-725d-9a81-199bd9d00454").model_copy(
             update={
+                "busy": True,
                 "device": "cuda:1",
                 "speed": None,
                 "step_seconds": 0.25,

@@ -36,6 +36,7 @@ class Book:
         self.forgotten: set[str] = set()
         self.slowest_seconds = 0.0
         self._ids: dict[str, str] = {}  # by key
+        self._end_heard: dict[str, float] = {}  # when, by id
         self._journal = journal
         self._lock = threading.Lock()
 
@@ -50,7 +51,7 @@ class Book:
         with self._lock:
             self.orders[order.key] = order
 
-    def accept(self, key: str, order: Order, job: Job) -> None:
+    def accept(self, key: str, order: Order, job: Job, asked: float) -> None:
         """Note a 202: from now on this job may not be lost, and the key has no other."""
         with self._lock:
             first = self._ids.setdefault(key, job.id)
@@ -58,18 +59,21 @@ class Book:
             self.answers["accepted" if first == job.id else "doubled"] += 1
         if first != job.id:
             self._journal.violation("a key makes one job", key=key, jobs=[first, job.id])
-        self.told(job, time.monotonic())
+        self.told(job, asked)
 
     def told(self, job: Job, asked: float) -> None:
         """Note what the API says of a job, when it was asked at `asked`."""
         with self._lock:
             gone = self.deleted.get(job.id, asked) < asked
             before = self.ended.get(job.id)
-            if job.status.is_terminal:
-                self.ended.setdefault(job.id, job.status)
+            # Two answers may cross on their way; what was asked for after an end has to know it.
+            is_news = self._end_heard.get(job.id, asked) < asked or job.status.is_terminal
+            if job.status.is_terminal and before is None:
+                self.ended[job.id] = job.status
+                self._end_heard[job.id] = time.monotonic()
         if gone:
             self._journal.violation("a deleted job is gone", job=job.id, status=job.status)
-        if before is not None and before != job.status:
+        if before is not None and before != job.status and is_news:
             self._journal.violation(
                 "an end is the end", job=job.id, before=before, status=job.status
             )
@@ -91,4 +95,5 @@ class Book:
             for job_id in job_ids:
                 self.forgotten.add(job_id)
                 self.ended.pop(job_id, None)
+                self._end_heard.pop(job_id, None)
                 self.deleted.pop(job_id, None)

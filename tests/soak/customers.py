@@ -251,10 +251,11 @@ class _Customer:
                 **order.kind.params,
             )
 
+        asked = time.monotonic()
         job = self._shop.ask("post", post)
         if job is not None:
             self._shop.journal.write("accepted", job=job.id, key=order.key, kind=order.kind.name)
-            self._shop.book.accept(order.key, order, job)
+            self._shop.book.accept(order.key, order, job, asked)
         return job
 
     def _make_plans(self, order: Order, priority: Priority, job: Job) -> None:
@@ -280,12 +281,13 @@ class _Customer:
 
     def _retry(self, order: Order, job_id: str) -> None:
         key = f"retry-{secrets.token_hex(12)}"
+        asked = time.monotonic()
         job = self._shop.ask(
             "retry", lambda: self._impasto.retry(job_id, idempotency_key=key), job_id
         )
         if job is not None:
             self._shop.journal.write("retried", job=job.id, of=job_id)
-            self._shop.book.accept(key, order, job)
+            self._shop.book.accept(key, order, job, asked)
 
     def _delete(self, job_id: str) -> None:
         """Delete it if it has ended, and else try again; an answer may be lost."""

@@ -243,7 +243,8 @@ class _Soak:
             for record, _ in self._rig.records.get_many(left):
                 if record.status.is_terminal:
                     left.remove(record.id)
-                    self._book.told(self._rig.client.job(record.id), time.monotonic())
+                    looked = time.monotonic()
+                    self._book.told(self._rig.client.job(record.id), looked)
             if not left:
                 return
             if time.monotonic() > deadline:
@@ -274,7 +275,7 @@ class _Soak:
                 idempotency_key=again.key,
                 **again.kind.params,
             )
-            self._book.accept(again.key, again, job)
+            self._book.accept(again.key, again, job, time.monotonic())
             posted.append(job.id)
         for number, job_id in enumerate(posted):
             self._tell(f"painting again, {len(posted) - number} left", 0)

@@ -206,7 +206,7 @@ def test_a_host_that_is_slow_gets_one_sender_and_the_others_are_for_other_hosts(
     held = Held()
     postman = office.postman(webhook_timeout_seconds=10)
     with ReceivingServer(held) as slow, ReceivingServer(status(200)) as quick:
-        office.ended_job(slow.url)
+        first = office.ended_job(slow.url)
         postman.run()
         wait_until(lambda: slow.connections == 1)
         time.sleep(SLOW_SECONDS + 0.2)
@@ -217,6 +217,7 @@ def test_a_host_that_is_slow_gets_one_sender_and_the_others_are_for_other_hosts(
         assert slow.connections == 1
         assert all(office.record(job_id).webhook_attempts == 0 for job_id in slow_jobs)
         held.go.set()
+        office.wait_for_attempt(first)
 
 
 def test_rows_are_left_to_other_workers_while_all_senders_are_busy(office: Office) -> None:
