@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from redis.exceptions import RedisError
 from shared.records import JobRecords, Lease, Renewal
 from shared.settings import Settings
 from shared.workers import Worker, WorkerRegistry
+from worker.errand import Errand
 from worker.rounds import Round
 
 # A lease that was not renewed for this share of its time may soon be somebody else's.
@@ -111,7 +113,8 @@ class Heartbeat:
         """Withdraw the worker."""
         self._round.stop()
         self._round.wait(1)  # or it would announce the worker once more
-        self._registry.withdraw(self._worker)
+        # Where Redis is away, the registration runs out by itself
+        Errand(partial(self._registry.withdraw, self._worker)).wait(1)
 
     def tell(self, **changes: Any) -> None:
         """Announce the worker with other fields."""

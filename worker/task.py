@@ -32,6 +32,7 @@ from worker.stops import (
 
 ARCHIVE_SECONDS = 5.0
 REACH_SECONDS = 10.0
+RELEASE_SECONDS = 3.0
 ENDED_BY_CLAIM = ("canceled", "exhausted", "overdue")
 STORAGE_AWAY = JobError(
     code=ErrorCode.STORAGE, message="several workers waited for the object storage in vain"
@@ -164,12 +165,16 @@ def _archive_end(node: Node, job_id: str) -> None:
 
 def _give_back(node: Node, lease: Lease, unreachable: JobError | None = None) -> None:
     """Let another worker have the job. `unreachable`: why, if that may not go on for ever."""
+    releasing = Errand(partial(node.records.release, lease, unreachable))
     try:
-        status = node.records.release(lease, unreachable)
-        log.info("job given back", status=status)
+        if not releasing.wait(RELEASE_SECONDS):
+            log.warning("job not given back: Redis does not answer")
+            return
+        status = releasing.result()
     except AWAY as error:  # the lease runs out, and the reconciler sends a message
         log.warning("job not given back", error=repr(error))
         return
+    log.info("job given back", status=status)
     if status == JobStatus.QUEUED:
         _publish_again(node, lease.job_id)
     elif status is not None:
