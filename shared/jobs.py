@@ -250,7 +250,9 @@ class Job(_Model):
     finished_at: Timestamp | None
     expires_at: Timestamp | None
     cancel_requested_at: Timestamp | None
-    attempt: int = Field(description="How many workers have begun this job.")
+    attempt: int = Field(
+        description="How many workers have begun this job, without those that gave it back."
+    )
     retried_from: str | None = Field(description="The job that this one repeats.")
     priority: Priority
     queue_position: int | None = Field(description="Jobs before this one, while it is queued.")

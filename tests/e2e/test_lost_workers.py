@@ -51,25 +51,6 @@ def test_a_stopped_worker_gives_its_job_back_and_is_started_again(
         until(lambda: len(impasto.workers()) == len(stack.workers), "the worker's return")
 
 
-def test_a_job_whose_message_was_lost_is_published_again(
-    stack: Stack, picture_file: Callable[..., Path]
-) -> None:
-    import redis
-
-    with Impasto(stack.url) as impasto, redis.Redis.from_url(stack.settings.broker) as broker:
-        for worker in stack.workers:  # nobody takes the message before we do
-            os.kill(worker.pid, signal.SIGSTOP)
-        try:
-            job = impasto.submit(picture_file("content"), [picture_file("style")], **SMALL)
-            time.sleep(0.2)
-            broker.delete("impasto.normal")
-        finally:
-            for worker in stack.workers:
-                os.kill(worker.pid, signal.SIGCONT)
-
-        assert impasto.wait(job.id).status == JobStatus.SUCCEEDED
-
-
 def _parent(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid")))

@@ -130,8 +130,10 @@ class LossyRedis(redis.Redis):
     """A client whose answers may be lost: it sends the same call once more, as any client does."""
 
     loses_answers = False
+    sent: tuple[Any, ...] = ()  # the arguments of the last call
 
     def evalsha(self, *arguments: Any, **options: Any) -> Any:
+        self.sent = arguments
         answer = super().evalsha(*arguments, **options)
         return super().evalsha(*arguments, **options) if self.loses_answers else answer
 
@@ -267,15 +269,15 @@ class Impasto(RuleBasedStateMachine):
         self,
         lost: bool,
         call: Callable[[], Any],
-        predict: Callable[[Any], Any],
+        predict: Callable[[], Any],
         *,
         same_answer: bool = True,
         no_effect: bool = True,
     ) -> Any:
         """Make a call, twice if its first answer is lost. It answers what the model predicts.
 
-        `predict` gets the answer, for names that are drawn on the way. What is called twice answers
-        the same and has no further effect but to be counted, unless the rule says otherwise.
+        What is called twice answers the same and has no further effect but to be counted, unless
+        the rule says otherwise.
         """
         client = self.service.redis
         client.loses_answers = lost
@@ -283,10 +285,10 @@ class Impasto(RuleBasedStateMachine):
             answer = call()
         finally:
             client.loses_answers = False
-        expected = predict(answer)
+        expected = predict()
         if lost:
             first, before = expected, self.model.database()
-            expected = predict(answer)
+            expected = predict()
             if same_answer:
                 assert expected == first
             if no_effect:  # on the model: that Redis is as the model says comes after every step
@@ -462,7 +464,7 @@ class Impasto(RuleBasedStateMachine):
         self.call(
             lost,
             lambda: self.records.restore(request, end, checkpoints),
-            lambda _: self.model.restore(request, end, checkpoints),
+            lambda: self.model.restore(request, end, checkpoints),
             same_answer=False,  # that it is there
         )
 
@@ -478,7 +480,7 @@ class Impasto(RuleBasedStateMachine):
         touched = self.call(
             lost,
             lambda: self.garbage.touch_inputs(digests),
-            lambda _: self.model.touch_inputs(digests),
+            lambda: self.model.touch_inputs(digests),
         )
         if touched:
             self.bucket |= set(digests)  # stored, where they were not there
@@ -517,7 +519,7 @@ class Impasto(RuleBasedStateMachine):
         refusal = self.call(
             lost,
             lambda: self.records.create(request, ticket, max_unfinished_jobs=limit),
-            lambda _: self.model.create(request, ticket, limit),
+            lambda: self.model.create(request, ticket, limit),
         )
         if refusal is None:
             self.ids.append(request.id)
@@ -541,7 +543,7 @@ class Impasto(RuleBasedStateMachine):
             except InFlight:
                 return "in_flight"
 
-        if self.call(lost, begin, lambda _: self.model.begin(ticket)) is None:
+        if self.call(lost, begin, lambda: self.model.begin(ticket)) is None:
             self.tickets.append(ticket)
 
     def abandon(self, draw: Draw, lost: bool) -> None:
@@ -550,19 +552,19 @@ class Impasto(RuleBasedStateMachine):
             self.call(
                 lost,
                 lambda: self.service.keys.abandon(ticket),
-                lambda _: self.model.abandon(ticket),
+                lambda: self.model.abandon(ticket),
             )
 
     def cancel(self, draw: Draw, lost: bool) -> None:
         job_id = self.some_job(draw)
-        self.call(lost, lambda: self.records.cancel(job_id), lambda _: self.model.cancel(job_id))
+        self.call(lost, lambda: self.records.cancel(job_id), lambda: self.model.cancel(job_id))
 
     def delete(self, draw: Draw, lost: bool) -> None:
         job_id = self.some_job(draw)
         self.call(
             lost,
             lambda: self.records.delete(job_id),
-            lambda _: self.model.delete(job_id),
+            lambda: self.model.delete(job_id),
             same_answer=False,  # there is no such job any more
         )
 
@@ -611,7 +613,7 @@ class Impasto(RuleBasedStateMachine):
         lease = self.call(
             lost,
             lambda: self.records.claim(job_id, worker, claim),
-            lambda _: self.model.claim(job_id, worker, claim),
+            lambda: self.model.claim(job_id, worker, claim),
             same_answer=False,  # a job that this has ended is finished
         )
         if isinstance(lease, Lease):
@@ -627,13 +629,13 @@ class Impasto(RuleBasedStateMachine):
             again = self.call(
                 lost,
                 lambda: self.records.claim(lease.job_id, worker, lease.claim),
-                lambda _: self.model.claim(lease.job_id, worker, lease.claim),
+                lambda: self.model.claim(lease.job_id, worker, lease.claim),
             )
             assert again == lease
 
     def renew(self, draw: Draw, lost: bool) -> None:
         lease = self.some_lease(draw)
-        self.call(lost, lambda: self.records.renew(lease), lambda _: self.model.renew(lease))
+        self.call(lost, lambda: self.records.renew(lease), lambda: self.model.renew(lease))
 
     def checkpoint(self, draw: Draw, lost: bool) -> None:
         lease = self.some_lease(draw)
@@ -641,14 +643,14 @@ class Impasto(RuleBasedStateMachine):
         self.call(
             lost,
             lambda: self.records.checkpoint(lease, made),
-            lambda _: self.model.checkpoint(lease, made),
+            lambda: self.model.checkpoint(lease, made),
             same_answer=False,  # nothing is dropped any more
         )
 
     def resumed(self, draw: Draw, lost: bool) -> None:
         lease = self.some_lease(draw)
         self.call(
-            lost, lambda: self.records.resumed(lease, 5), lambda _: self.model.resumed(lease, 5)
+            lost, lambda: self.records.resumed(lease, 5), lambda: self.model.resumed(lease, 5)
         )
 
     def finish(self, draw: Draw, lost: bool) -> None:
@@ -660,7 +662,7 @@ class Impasto(RuleBasedStateMachine):
             JobStatus.CANCELED: (lambda: self.records.stop(lease), None),
         }
         call, end = calls[draw(st.sampled_from([*calls]))]
-        self.call(lost, call, lambda _: self.model.finish(lease, end))
+        self.call(lost, call, lambda: self.model.finish(lease, end))
 
     def release(self, draw: Draw, lost: bool) -> None:
         lease = self.some_lease(draw)
@@ -668,7 +670,7 @@ class Impasto(RuleBasedStateMachine):
         self.call(
             lost,
             lambda: self.records.release(lease, unreachable),
-            lambda _: self.model.release(lease, unreachable),
+            lambda: self.model.release(lease, unreachable),
         )
 
     def take_due(self, draw: Draw, lost: bool) -> None:
@@ -676,7 +678,7 @@ class Impasto(RuleBasedStateMachine):
         taken = self.call(
             lost,
             lambda: self.records.take_due(limit),
-            lambda _: self.model.take_due(limit),
+            lambda: self.model.take_due(limit),
             same_answer=False,
             no_effect=False,  # the next are taken
         )
@@ -694,7 +696,7 @@ class Impasto(RuleBasedStateMachine):
         self.sendings += self.call(
             lost,
             lambda: [(job.id, job.webhook_attempts + 1) for job in self.service.outbox.take(limit)],
-            lambda _: self.model.take_rows(limit),
+            lambda: self.model.take_rows(limit),
             same_answer=False,
             no_effect=False,
         )
@@ -714,7 +716,7 @@ class Impasto(RuleBasedStateMachine):
                 if error
                 else outbox.delivered(job_id, attempt)
             ),
-            lambda _: self.model.webhook_sent(job_id, attempt, error, again),
+            lambda: self.model.webhook_sent(job_id, attempt, error, again),
         )
 
     # -- sweepers -------------------------------------------------------------------------------
@@ -724,14 +726,14 @@ class Impasto(RuleBasedStateMachine):
         self.call(
             lost,
             lambda: self.garbage.expire_jobs(limit),
-            lambda _: self.model.expire_jobs(limit),
+            lambda: self.model.expire_jobs(limit),
             same_answer=False,
             no_effect=False,
         )
 
     def take_unused_input(self, draw: Draw, lost: bool) -> None:
-        def predict(answer: Removal | None) -> Removal | None:
-            number = answer.number if answer else "a new one"
+        def predict() -> Removal | None:
+            number = str(self.service.redis.sent[-1])
             digest = self.model.take_unused_input(number)
             return Removal(digest, number) if digest else None
 
@@ -755,7 +757,7 @@ class Impasto(RuleBasedStateMachine):
             self.call(
                 lost,
                 lambda: self.garbage.removed_input(removal),
-                lambda _: self.model.removed_input(removal),
+                lambda: self.model.removed_input(removal),
                 same_answer=False,  # it is not being removed any more
             )
 
@@ -764,14 +766,14 @@ class Impasto(RuleBasedStateMachine):
         self.call(
             lost,
             lambda: self.garbage.found_inputs(found),
-            lambda _: self.model.found_inputs(found),
+            lambda: self.model.found_inputs(found),
         )
 
     def sweep_prefix(self, draw: Draw, lost: bool) -> None:
         prefix = self.call(
             lost,
             self.garbage.take_prefix,
-            lambda _: self.model.take_prefix(),
+            lambda: self.model.take_prefix(),
             same_answer=False,
             no_effect=False,
         )
