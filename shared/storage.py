@@ -1,7 +1,7 @@
 """Bytes in S3: inputs under their hash, all else under its job.
 
 inputs/<sha256>                          an uploaded file, stored once however often it is used
-probes/<worker>                          nothing: stored to see whether it can be
+probe                                    nothing: workers store it to see whether they can
 jobs/<id>/request.json                   what was asked for, and
 jobs/<id>/end.json                       how it ended: from these a lost record is written again
 jobs/<id>/preview.jpg                    the newest preview, replaced while the job runs
@@ -23,6 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from shared.settings import Settings
 
+PROBE_KEY = "probe"
 INPUTS = "inputs/"
 JOBS = "jobs/"
 MD5_DIGITS = 32
@@ -207,11 +208,6 @@ def job_prefix(job_id: str) -> str:
 def checkpoints_prefix(job_id: str) -> str:
     """Under which the checkpoints of a job lie."""
     return f"{JOBS}{job_id}/checkpoints/"
-
-
-def probe_key(worker: str) -> str:
-    """What a worker stores to see whether it can."""
-    return f"probes/{worker}"
 
 
 def request_key(job_id: str) -> str:

@@ -13,7 +13,7 @@ from shared.errors import ImpastoError
 from shared.jobs import ErrorCode, JobError, JobStatus, Progress
 from shared.messaging import AWAY
 from shared.records import Lease, Wishes, new_claim
-from shared.storage import STORAGE_ERRORS, ObjectMissing, probe_key
+from shared.storage import PROBE_KEY, STORAGE_ERRORS, ObjectMissing
 from worker.engine import EngineError
 from worker.engine.memory import is_out_of_memory, release_memory
 from worker.errand import Errand
@@ -196,7 +196,7 @@ def _reaches_storage(node: Node, shutting_down: Flag) -> bool:
     until = time.monotonic() + REACH_SECONDS
     while True:
         try:
-            node.quick_storage.put(probe_key(node.name), b"", "text/plain")
+            node.quick_storage.put(PROBE_KEY, b"", "text/plain")
         except STORAGE_ERRORS as error:
             log.warning("S3 takes nothing from this worker", error=repr(error))
         else:
