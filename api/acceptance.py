@@ -111,11 +111,13 @@ def accept(
         if refusal is not None:
             raise _refused(refusal, service.settings)
     except Exception as error:
-        withdraw = partial(_withdraw, service, job.id, ticket)
-        if isinstance(error, (*UNANSWERED, *STORAGE_ERRORS)):  # it would not answer now either
-            service.afterwards.later(withdraw)
+        forget = partial(service.storage.delete, request_key(job.id))
+        if isinstance(error, UNANSWERED):
+            service.afterwards.later(partial(_withdraw, service, job.id, forget))
+        elif isinstance(error, STORAGE_ERRORS):  # it would not answer now either
+            service.afterwards.later(forget)
         else:
-            service.afterwards.now_or_later(withdraw)
+            service.afterwards.now_or_later(forget)
         raise
     _publish(service, job)
     log.info("job accepted", job_id=job.id, retried_from=job.retried_from)
@@ -154,16 +156,13 @@ def _touch_inputs(service: Services, inputs: Inputs) -> None:
         time.sleep(REMOVAL_POLL_SECONDS)
 
 
-def _withdraw(service: Services, job_id: str, ticket: Ticket | None) -> None:
-    """Forget the request of a job that was not accepted, or `impasto recover` would accept it.
+def _withdraw(service: Services, job_id: str, forget: Callable[[], None]) -> None:
+    """Where nobody knows whether a job was accepted: see to it that it is not, if it was not.
 
-    Where nobody knows whether it was: the ticket is torn up, so that it cannot be any more, and
-    then the record tells.
+    Its request is forgotten then, or `impasto recover` would accept it.
     """
-    if ticket is not None:
-        service.idempotency.abandon(ticket)
-    if service.records.get(job_id) is None:
-        service.storage.delete(request_key(job_id))
+    if service.records.withdraw(job_id):
+        forget()
 
 
 def _publish(service: Services, job: JobRequest) -> None:

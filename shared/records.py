@@ -38,6 +38,7 @@ from shared.settings import Settings
 
 PREVIEW_WANTED_SECONDS = 30
 CHECKPOINTS_KEPT = 2
+WITHDRAWN_SECONDS = 3600  # longer than a command lies in the buffers of a frozen server
 NEXT_JOBS = 2  # for each worker, that are not put off for long
 
 
@@ -137,6 +138,17 @@ class JobRecords:
             *_fields(request),
         )
         return None if outcome == "created" else Refusal(outcome)
+
+    def withdraw(self, job_id: str) -> bool:
+        """Whether a job was not accepted, and then it cannot be any more.
+
+        For a `create` of which nobody has heard: it may still be on its way.
+        """
+        with self._redis.pipeline() as pipe:
+            pipe.set(names.gone(job_id), "", ex=WITHDRAWN_SECONDS)
+            pipe.exists(names.record(job_id))
+            _, accepted = pipe.execute()
+        return not accepted
 
     def restore(
         self, request: StoredRequest, end: JobEnd | None, checkpoints: Sequence[Checkpoint] = ()

@@ -8,6 +8,9 @@ local id, owner, priority = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('EXISTS', record_of(id)) == 1 then
   return 'created'
 end
+if redis.call('EXISTS', string.format(GONE_PATTERN, id)) == 1 then
+  return 'superseded' -- it was withdrawn, since nobody had heard of it
+end
 local key = string.format(IDEMPOTENCY_PATTERN, owner, ARGV[8])
 if ARGV[8] ~= '' and (redis.call('HGET', key, 'ticket') ~= ARGV[9] or redis.call('HEXISTS', key, 'job') == 1) then
   return 'superseded' -- this request took so long that the next one with its key went ahead

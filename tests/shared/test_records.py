@@ -207,6 +207,19 @@ def test_a_job_that_is_not_there_is_not_made_by_asking(
     assert valkey.keys("*") == [names.COUNTERS]  # the refused writes
 
 
+def test_a_job_of_which_nobody_has_heard_is_accepted_or_withdrawn_but_not_both(
+    records: JobRecords,
+) -> None:
+    late, early = job_request(), job_request()
+    assert records.withdraw(late.id)
+    assert records.create(late) == Refusal.SUPERSEDED  # it lay in some buffer
+    assert records.get(late.id) is None
+
+    assert records.create(early) is None
+    assert not records.withdraw(early.id)
+    assert get(records, early.id).status == JobStatus.QUEUED
+
+
 # -- lost workers -------------------------------------------------------------------------------
 
 
