@@ -95,6 +95,6 @@ def _workers_do_not_grow(rig: Rig) -> None:
     def are_small() -> bool:
         return max(rig.memory().values()) < rig.memory_at_start + MEMORY_GROWTH_BYTES
 
-    # A worker that measures its speed has a second network for a while, on a busy machine a long one.
+    # A worker that measures its speed has a second network, for long where the machine is busy.
     what = f"{rig.memory_at_start} bytes at start, now {rig.memory()}: less memory"
     until(are_small, what, seconds=3 * WAIT_SECONDS)
