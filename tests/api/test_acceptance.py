@@ -303,7 +303,7 @@ def test_redis_comes_back_and_what_was_left_over_is_removed(
 ) -> None:
     api = create_app(through()).test_client()
     before = traces.jobs()
-    storage_line.when(*ARCHIVING, moment=Moment.AFTER, do=redis_line.refuse)
+    storage_line.when(*ARCHIVING, moment=Moment.BEFORE, do=redis_line.refuse)
     assert_refused(send(api), 503, "unavailable")
     assert len(traces.jobs() - before) == 1
     redis_line.pass_on()
