@@ -207,17 +207,17 @@ def job_prefix(job_id: str) -> str:
 
 def checkpoints_prefix(job_id: str) -> str:
     """Under which the checkpoints of a job lie."""
-    return f"{JOBS}{job_id}/checkpoints/"
+    return f"{job_prefix(job_id)}checkpoints/"
 
 
 def request_key(job_id: str) -> str:
     """Where it lies what a job asked for."""
-    return f"{JOBS}{job_id}/request.json"
+    return f"{job_prefix(job_id)}request.json"
 
 
 def end_key(job_id: str) -> str:
     """Where it lies how a job ended."""
-    return f"{JOBS}{job_id}/end.json"
+    return f"{job_prefix(job_id)}end.json"
 
 
 def checkpoint_key(job_id: str, token: str, step: int, sha256: str) -> str:
@@ -235,17 +235,17 @@ def input_key(sha256: str) -> str:
 
 def preview_key(job_id: str) -> str:
     """Where the newest preview of a job lies."""
-    return f"{JOBS}{job_id}/preview.jpg"
+    return f"{job_prefix(job_id)}preview.jpg"
 
 
 def result_key(job_id: str, token: str, extension: str) -> str:
     """Where the result of one lease lies."""
-    return f"{JOBS}{job_id}/{token}/result.{extension}"
+    return f"{job_prefix(job_id)}{token}/result.{extension}"
 
 
 def manifest_key(job_id: str, token: str) -> str:
     """Where the manifest of one lease lies."""
-    return f"{JOBS}{job_id}/{token}/manifest.json"
+    return f"{job_prefix(job_id)}{token}/manifest.json"
 
 
 def _is_missing(error: ClientError) -> bool:
