@@ -147,10 +147,8 @@ def _checked(key: str) -> str:
 
 
 def _touch_inputs(service: Services, inputs: Inputs) -> None:
-    wanted = [inputs.content, *inputs.styles, *inputs.masks, inputs.init]
-    digests = [digest for digest in dict.fromkeys(wanted) if digest is not None]
     until = time.monotonic() + REMOVAL_SECONDS
-    while not service.garbage.touch_inputs(digests):
+    while not service.garbage.touch_inputs(inputs.digests):
         if time.monotonic() > until:
             raise Unavailable("an old copy of these images is just being removed: try again")
         time.sleep(REMOVAL_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Who asks: every route under `/v1` needs an API key, unless keys are not used here.
+"""Who asks, and how often: every route under `/v1` needs an API key, unless none are used here.
 
 What tells nothing of anybody's jobs is open: health, metrics, the documents, the page, the presets.
 """
@@ -7,7 +7,9 @@ from typing import Final, cast
 
 from flask import Flask, Response, g, request
 
+from api.cors import is_preflight
 from api.problems import problem_response
+from api.rates import Rates, address
 from shared.connections import connect_impatient
 from shared.errors import Unauthorized
 from shared.jobs import ANONYMOUS
@@ -20,19 +22,26 @@ CHALLENGE = 'Bearer realm="impasto"'
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Ask every request under `/v1` for its key, before its body is read."""
+    """Ask every request under `/v1` for its key, before its body is read, and count it."""
     keys = ApiKeys(connect_impatient(settings.redis_url.get_secret_value()), settings)
+    rates = Rates(settings)
 
     @app.before_request
-    def authenticate() -> Response | None:
-        if not is_protected(request.path):
+    def admit() -> Response | None:
+        if not is_protected(request.path) or (settings.cors_origins and is_preflight()):
             return None
+        secret = _bearer(request.headers.get("Authorization", ""))
+        known = keys.remembered(secret) if secret is not None else None
+        # Before Redis is asked: who guesses costs it nothing. A key that is known here does not
+        # pay for others at its address.
+        rates.spend_request(_caller(known), _requests_per_minute(known, settings))
         try:
-            g.api_key = _authenticated(keys, request.headers.get("Authorization", ""))
+            g.api_key = _authenticated(keys, secret)
         except Unauthorized as error:
             response = problem_response(error)
             response.headers["WWW-Authenticate"] = CHALLENGE
             return response
+        rates.spend_job(_caller(g.api_key), _jobs_per_minute(g.api_key, settings))
         return None
 
 
@@ -50,24 +59,50 @@ def owner() -> str:
 def max_unfinished_jobs(settings: Settings) -> int:
     """How many unfinished jobs the owner may have."""
     key = _key()
-    if key is None or key.max_unfinished_jobs is None:
-        return settings.max_unfinished_jobs
-    return key.max_unfinished_jobs
+    limit = key.max_unfinished_jobs if key else None
+    return settings.max_unfinished_jobs if limit is None else limit
+
+
+def max_running_jobs(settings: Settings) -> int | None:
+    """How many of them are painted at a time; None: as many as there are workers."""
+    key = _key()
+    limit = key.max_running_jobs if key else None
+    return settings.max_running_jobs if limit is None else limit
+
+
+def _requests_per_minute(key: ApiKey | None, settings: Settings) -> int | None:
+    limit = key.requests_per_minute if key else None
+    return settings.requests_per_minute if limit is None else limit
+
+
+def _jobs_per_minute(key: ApiKey | None, settings: Settings) -> int | None:
+    limit = key.jobs_per_minute if key else None
+    return settings.jobs_per_minute if limit is None else limit
+
+
+def _caller(key: ApiKey | None) -> str:
+    """Whose requests are counted together."""
+    return f"key:{key.id}" if key else address()
 
 
 def _key() -> ApiKey | None:
     return cast(ApiKey | None, g.api_key)
 
 
-def _authenticated(keys: ApiKeys, header: str) -> ApiKey | None:
-    """The key in an `Authorization` header; None for somebody who needs none.
-
-    A key that was sent is checked even where none is needed: whoever has one relies on it. Another
-    scheme is that of a proxy in front, and says nothing to us.
-    """
+def _bearer(header: str) -> str | None:
+    """The key in an `Authorization` header. Another scheme is that of a proxy in front, and says
+    nothing to us."""
     scheme, _, secret = header.strip().partition(" ")
-    if scheme.lower() == "bearer":
-        key = keys.authenticate(secret.strip())
+    return secret.strip() if scheme.lower() == "bearer" else None
+
+
+def _authenticated(keys: ApiKeys, secret: str | None) -> ApiKey | None:
+    """Whose key this is; None for somebody who has none and needs none.
+
+    A key that was sent is checked even where none is needed: whoever has one relies on it.
+    """
+    if secret is not None:
+        key = keys.authenticate(secret)
         if key is None:
             raise Unauthorized("this is no API key that is known here, or it was revoked")
         return key

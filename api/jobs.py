@@ -1,69 +1,74 @@
 """The routes under `/v1/jobs`."""
 
-import contextlib
-import hashlib
+import re
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
 import structlog
-from flask import Response, make_response, redirect, request, url_for
+from flask import Response, request, url_for
 from flask_openapi3 import APIBlueprint, Tag
 from flask_openapi3.models import RawModel
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from redis.exceptions import RedisError
 
 from api.acceptance import MAX_KEY_LENGTH, accept, check_webhook, fingerprint, once
+from api.answers import answer, not_modified
 from api.authentication import owner
+from api.lookup import JobPath, find, gone, no_job, read_progress, view
 from api.problems import problems
 from api.services import Services, services
-from api.uploads import read_upload
-from api.views import present
-from shared.errors import Conflict, Gone, ImpastoError, NotFound
+from api.uploads import Image, read_upload
+from api.views import JOBS_PATH, present
+from shared.errors import Conflict, Gone, TooMany, Unavailable
 from shared.idempotency import Ticket
-from shared.jobs import (
-    Inputs,
-    Job,
-    JobList,
-    JobRecord,
-    JobRequest,
-    JobStatus,
-    Progress,
-    StoredOutput,
-)
+from shared.jobs import Inputs, Job, JobList, JobRecord, JobRequest, JobStatus
 from shared.records import new_job_id
-from shared.storage import (
-    STORAGE_ERRORS,
-    ObjectMissing,
-    Storage,
-    input_key,
-    job_prefix,
-    preview_key,
-)
+from shared.storage import STORAGE_ERRORS, Storage, input_key, job_prefix
 
 POLL_AFTER_SECONDS = 1
-MAX_ID_LENGTH = 64
-PREVIEW_TYPE = "image/jpeg"
+MAX_WAIT_SECONDS = 60
+LINKS = (
+    "get_job",
+    "follow_job",
+    "cancel_job",
+    "retry_job",
+    "delete_job",
+    "get_preview",
+    "get_result",
+    "get_manifest",
+)
+ACCEPTED, RETRIED = (
+    answer(
+        "The job, accepted: it waits for a worker, or with `Prefer: wait=N` may have ended",
+        Job,
+        headers=(
+            "Location",
+            "Retry-After",
+            "ETag",
+            "Cache-Control",
+            "Idempotent-Replayed",
+            "Preference-Applied",
+        ),
+        examples=(example, "succeeded"),
+        links=LINKS,
+    )
+    for example in ("queued", "retried")
+)
 log = structlog.get_logger(__name__)
 
 
 blueprint = APIBlueprint(
     "jobs",
     __name__,
-    url_prefix="/v1/jobs",
+    url_prefix=JOBS_PATH,
     abp_tags=[Tag(name="jobs", description="Paint pictures")],
-    abp_responses=problems(503),
 )
 
 
-class JobPath(BaseModel):
-    """The job in a URL."""
-
-    job_id: str = Field(description="Id of the job.")
-
-
-class IdempotencyHeader(BaseModel):
-    """By which a request is known when it is sent again."""
+class CreationHeader(BaseModel):
+    """How to make a job."""
 
     key: str | None = Field(
         None,
@@ -71,12 +76,18 @@ class IdempotencyHeader(BaseModel):
         description="Makes it safe to send the request again: a key makes one job. Anything of"
         f" 1 to {MAX_KEY_LENGTH} printable ASCII characters that no other request has.",
     )
+    prefer: str | None = Field(
+        None,
+        alias="Prefer",
+        description=f"`wait=N`: answer when the job has ended, after N s at the latest, and"
+        f" {MAX_WAIT_SECONDS} at most (RFC 7240).",
+    )
 
-
-class ResultQuery(BaseModel):
-    """How to get the bytes."""
-
-    proxy: bool = Field(False, description="Send it through the API instead of redirecting to S3.")
+    @property
+    def wait_seconds(self) -> int:
+        """For how long the client would wait; 0 if it would not."""
+        asked = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", self.prefer or "", re.IGNORECASE)
+        return min(int(asked[1]), MAX_WAIT_SECONDS) if asked else 0
 
 
 class ListQuery(BaseModel):
@@ -103,8 +114,11 @@ class Upload(RawModel):
     mimetypes = ["multipart/form-data"]  # noqa: RUF012 - how flask-openapi3 declares it
 
 
-@blueprint.post("", responses={"202": Job, **problems(400, 409, 410, 413, 415, 422, 429)})
-def create_job(raw: Upload, header: IdempotencyHeader) -> Response:
+@blueprint.post(
+    "",
+    responses={"202": ACCEPTED, **problems(400, 409, 410, 413, 415, 422)},
+)
+def create_job(raw: Upload, header: CreationHeader) -> Response:
     """Accept a job: check the images and parameters, store them, wake a worker."""
     service = services()
     upload = read_upload(raw, service.settings)
@@ -120,41 +134,66 @@ def create_job(raw: Upload, header: IdempotencyHeader) -> Response:
 
     def accepted(ticket: Ticket | None) -> JobRequest:
         check_webhook(job.webhook, service.settings)  # only now: it asks the network
-        accept(service, job, ticket, partial(_store, service.storage, upload.files))
+        accept(service, job, ticket, partial(_store, service.storage, upload.images))
         return job
 
     asked = job.model_dump(mode="json", exclude={"id", "owner"})
-    return _accepted_response(service, once(service, header.key, fingerprint(asked), accepted))
+    made = once(service, header.key, fingerprint(asked), accepted)
+    return _accepted_response(service, made, header.wait_seconds)
 
 
-@blueprint.get("", responses={"200": JobList, **problems(422)})
+@blueprint.get(
+    "",
+    responses={
+        "200": answer("A page of them", JobList, examples=("page",)),
+        **problems(422),
+    },
+)
 def list_jobs(query: ListQuery) -> Response:
     """List jobs, newest first."""
     service = services()
     # One more than asked for tells whether there is a next page.
     found = service.records.page(owner(), query.status, query.limit + 1, query.cursor)
     shown = found[: query.limit]
-    progress = _progress(service, [record.id for record, _ in shown])
+    progress = read_progress(service, [record.id for record, _ in shown])
     jobs = [present(record, position, progress.get(record.id)) for record, position in shown]
     page = JobList(jobs=jobs, next_cursor=jobs[-1].id if jobs and len(found) > len(shown) else None)
     return Response(page.model_dump_json(), content_type="application/json")
 
 
-@blueprint.get("/<job_id>", responses={"200": Job, **problems(404, 410)})
+@blueprint.get(
+    "/<job_id>",
+    responses={
+        "200": answer(
+            "The job; `Retry-After` as long as it has not ended",
+            Job,
+            headers=("ETag", "Cache-Control", "Retry-After"),
+            examples=("queued", "running", "succeeded", "failed", "canceled"),
+            links=LINKS,
+        ),
+        "304": not_modified("Cache-Control", "Retry-After"),
+        **problems(404, 410),
+    },
+)
 def get_job(path: JobPath) -> Response:
     """Say how a job is doing."""
     service = services()
-    return _conditional(_job_response(service, *_find(service, path.job_id)))
+    response = _job_response(service, *find(service, path.job_id))
+    response.make_conditional(request)  # 304 without a body when the client has it already
+    return response
 
 
-@blueprint.delete("/<job_id>", responses={"204": None, **problems(404, 409, 410)})
+@blueprint.delete(
+    "/<job_id>",
+    responses={"204": answer("It is forgotten"), **problems(404, 409, 410)},
+)
 def delete_job(path: JobPath) -> Response:
     """Remove a finished job and its files."""
     service = services()
-    _find(service, path.job_id)
+    find(service, path.job_id)
     deleted = service.records.delete(path.job_id)
     if deleted is None:  # somebody was quicker
-        raise _no_job(service, path.job_id)
+        raise no_job(service, path.job_id)
     if not deleted:
         raise Conflict("the job has not ended yet: cancel it first")
     try:
@@ -164,28 +203,42 @@ def delete_job(path: JobPath) -> Response:
     return Response(status=204)
 
 
-@blueprint.post("/<job_id>/cancel", responses={"200": Job, **problems(404, 409, 410)})
+@blueprint.post(
+    "/<job_id>/cancel",
+    responses={
+        "200": answer(
+            "The job: it has ended, or will at its next step",
+            Job,
+            headers=("ETag", "Cache-Control", "Retry-After"),
+            examples=("canceled", "running"),
+        ),
+        **problems(404, 409, 410),
+    },
+)
 def cancel_job(path: JobPath) -> Response:
     """Cancel a job: at once while it waits, at its next step while it runs."""
     service = services()
-    before, _ = _find(service, path.job_id)
+    before, _ = find(service, path.job_id)
     status = service.records.cancel(path.job_id)
     if status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
         raise Conflict(f"the job has already {status}")
-    record, position = _find(service, path.job_id)
+    record, position = find(service, path.job_id)
     if record.end is not None and not before.status.is_terminal:
         # `impasto recover` should know of it, and the visitor need not wait for that.
         service.afterwards.later(partial(service.archive.write_end, record.id, record.end))
     return _job_response(service, record, position)
 
 
-@blueprint.post("/<job_id>/retry", responses={"202": Job, **problems(400, 404, 409, 410, 422, 429)})
-def retry_job(path: JobPath, header: IdempotencyHeader) -> Response:
+@blueprint.post(
+    "/<job_id>/retry",
+    responses={"202": RETRIED, **problems(400, 404, 409, 410, 422)},
+)
+def retry_job(path: JobPath, header: CreationHeader) -> Response:
     """Accept a new job like a finished one: the same images, parameters, metadata and webhook."""
     service = services()
 
     def accepted(ticket: Ticket | None) -> JobRequest:
-        record, _ = _find(service, path.job_id)
+        record, _ = find(service, path.job_id)
         if not record.status.is_terminal:
             raise Conflict(f"the job is {record.status}: only a finished one can be tried again")
         job = JobRequest(
@@ -196,79 +249,28 @@ def retry_job(path: JobPath, header: IdempotencyHeader) -> Response:
         return job
 
     asked = {"retry": path.job_id}
-    return _accepted_response(service, once(service, header.key, fingerprint(asked), accepted))
+    made = once(service, header.key, fingerprint(asked), accepted)
+    return _accepted_response(service, made, header.wait_seconds)
 
 
-@blueprint.get(
-    "/<job_id>/result",
-    responses={
-        "200": {"content": {"image/*": {}}},
-        "303": {"description": "Where the picture lies"},
-        **problems(404, 409, 410, 422),
-    },
-)
-def get_result(path: JobPath, query: ResultQuery) -> Response:
-    """Fetch the finished picture: from S3, or through the API."""
-    service = services()
-    output = _output(_find(service, path.job_id)[0])
-    filename = f"{path.job_id}.{output.result_key.rsplit('.', 1)[-1]}"
-    if not query.proxy:
-        url = service.storage.presigned_url(output.result_key, filename)
-        return make_response(redirect(url, code=303))
-    response = Response(service.storage.get(output.result_key), content_type=output.content_type)
-    response.headers["Content-Disposition"] = f'inline; filename="{filename}"'
-    response.set_etag(output.sha256)
-    return _conditional(response)
-
-
-@blueprint.get(
-    "/<job_id>/manifest",
-    responses={"200": {"content": {"application/json": {}}}, **problems(404, 409, 410)},
-)
-def get_manifest(path: JobPath) -> Response:
-    """Fetch what reproduces the picture: parameters, inputs, weights, versions, losses."""
-    service = services()
-    output = _output(_find(service, path.job_id)[0])
-    manifest = service.storage.get(output.manifest_key)
-    return Response(manifest, content_type="application/json")
-
-
-@blueprint.get(
-    "/<job_id>/preview", responses={"200": {"content": {PREVIEW_TYPE: {}}}, **problems(404, 410)}
-)
-def get_preview(path: JobPath) -> Response:
-    """Fetch the newest preview. Asking keeps them coming for half a minute."""
-    service = services()
-    record, _ = _find(service, path.job_id)
-    if record.status == JobStatus.RUNNING:
-        with contextlib.suppress(RedisError):  # one that is full takes no wishes
-            service.records.want_preview(path.job_id)
-    try:
-        preview = service.storage.get(preview_key(path.job_id))
-    except ObjectMissing:
-        raise NotFound("this job has no preview yet") from None
-    response = Response(preview, content_type=PREVIEW_TYPE)
-    response.set_etag(hashlib.sha256(preview).hexdigest())
-    response.cache_control.no_cache = True
-    return _conditional(response)
-
-
-def _store(storage: Storage, files: list[bytes]) -> None:
-    for data in files:
-        storage.put_input(data)
+def _store(storage: Storage, images: list[Image]) -> None:
+    for image in images:
+        storage.put_input_file(image.file, image.sha256)
 
 
 def _require(storage: Storage, inputs: Inputs) -> None:
     """Whether the inputs of a job are still there."""
-    digests = {inputs.content, *inputs.styles, *inputs.masks, inputs.init} - {None}
-    if not all(storage.exists(input_key(str(digest))) for digest in digests):
+    if not all(storage.exists(input_key(digest)) for digest in inputs.digests):
         raise Gone("an image of this job is not kept any more: post the images again")
 
 
-def _accepted_response(service: Services, accepted: JobRequest | str) -> Response:
+def _accepted_response(
+    service: Services, accepted: JobRequest | str, wait_seconds: int
+) -> Response:
     """202 with the job: as it is now, if its id is all that is known of it."""
     replayed = isinstance(accepted, str)
     job_id = accepted if isinstance(accepted, str) else accepted.id
+    waited = wait_seconds > 0 and _wait_for_the_end(service, job_id, wait_seconds)
     try:
         found = service.records.get(job_id)
     except RedisError:
@@ -277,73 +279,41 @@ def _accepted_response(service: Services, accepted: JobRequest | str) -> Respons
         # It went away just now, but the job is accepted and need not be sent again.
         found = _as_created(accepted), None
     if found is None:
-        raise _gone(job_id)
+        raise gone(job_id)
     response = _job_response(service, *found, status=202)
     response.headers["Location"] = url_for("jobs.get_job", job_id=job_id)
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
+    if waited:
+        response.headers["Preference-Applied"] = f"wait={wait_seconds}"
     return response
 
 
-def _conditional(response: Response) -> Response:
-    """304 without a body when the client has it already."""
-    response.make_conditional(request)
-    return response
+def _wait_for_the_end(service: Services, job_id: str, seconds: int) -> bool:
+    """Wait until a job has ended, or for so long. False: too many wait already."""
+    until = time.monotonic() + seconds
+    try:
+        with service.watching.watch(job_id, owner()) as watch:
+            while not watch.is_over and (left := until - time.monotonic()) > 0:
+                job = watch.news(left)
+                if job is not None and job.status.is_terminal:
+                    break
+    except (Unavailable, TooMany):  # a preference, not a condition
+        return False
+    return True
 
 
 def _as_created(job: JobRequest) -> JobRecord:
     return JobRecord(**dict(job), status=JobStatus.QUEUED, created_at=datetime.now(UTC))
 
 
-def _progress(service: Services, job_ids: list[str]) -> dict[str, Progress]:
-    """Progress may lie on a Redis of its own; without it the truth is still worth telling."""
-    try:
-        return service.progress.read(job_ids)
-    except RedisError as error:
-        log.warning("progress not read", error=repr(error))
-        return {}
-
-
-def _find(service: Services, job_id: str) -> tuple[JobRecord, int | None]:
-    """A job of whoever asks. Others' jobs look as if there were none."""
-    if not job_id.isascii() or not job_id.isprintable() or len(job_id) > MAX_ID_LENGTH:
-        raise _unknown(job_id)
-    found = service.records.get(job_id)
-    if found is None:
-        raise _no_job(service, job_id)
-    if found[0].owner != owner():
-        raise _unknown(job_id)
-    return found
-
-
-def _no_job(service: Services, job_id: str) -> ImpastoError:
-    mine = service.records.owner_of_gone(job_id) == owner()
-    return _gone(job_id) if mine else _unknown(job_id)
-
-
-def _gone(job_id: str) -> Gone:
-    return Gone(f"the job {job_id} was deleted, or kept as long as jobs are")
-
-
-def _unknown(job_id: str) -> NotFound:
-    return NotFound(f"there is no job {job_id[:MAX_ID_LENGTH]!r}")
-
-
-def _output(record: JobRecord) -> StoredOutput:
-    if record.output is None:
-        raise Conflict(f"the job is {record.status}: it has no result")
-    return record.output
-
-
 def _job_response(
     service: Services, record: JobRecord, queue_position: int | None, status: int = 200
 ) -> Response:
-    progress = None
-    if record.started_at is not None:
-        progress = _progress(service, [record.id]).get(record.id)
-    job = present(record, queue_position, progress)
+    job = view(service, record, queue_position)
     response = Response(job.model_dump_json(), status, content_type="application/json")
     response.add_etag()
+    response.cache_control.private = True
     response.cache_control.no_cache = True
     if not record.status.is_terminal:
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)

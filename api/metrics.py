@@ -1,17 +1,22 @@
-"""`GET /metrics`: what Prometheus reads, made from Redis at each scrape.
+"""`GET /metrics`: what Prometheus reads, made at each scrape.
 
-All of it lies in Redis, written there by the scripts that change the records. So every process of
-the API gives the same answer, and none has to count anything: over several of them take the
-maximum, not the sum. A scrape is two round trips, whatever the number of jobs. No job and no owner
-is ever a label.
+What is about jobs lies in Redis, written there by the scripts that change the records. So every
+process of the API gives the same answer, and none has to count anything: over several of them take
+the maximum, not the sum. A scrape is two round trips, whatever the number of jobs.
+
+What is about requests (`impasto_http_...`) each API counts for itself, all of its processes
+together: over several APIs take the sum. No job and no owner is ever a label.
 """
 
+import os
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import structlog
-from flask import Flask, Response, request
-from prometheus_client import CollectorRegistry
+from flask import Response, request
+from flask_openapi3 import OpenAPI, Tag
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -20,10 +25,13 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis import Redis
 from redis.exceptions import RedisError
 
+from api import processes
+from api.answers import media
 from api.snapshot import Snapshot
 from shared.connections import connect_impatient
 from shared.jobs import ErrorCode, JobStatus
@@ -32,6 +40,8 @@ from shared.settings import Settings
 
 # Kinds of device that are shown even when no worker has one, so that 'none' is a number too.
 DEVICE_KINDS = ("cpu", "cuda")
+# Polls take milliseconds, uploads seconds, and who waits for the end of a job a minute.
+REQUEST_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 log = structlog.get_logger(__name__)
 
 
@@ -65,6 +75,11 @@ _COUNTERS = (
         "impasto_duplicate_claims_refused",
         "busy",
         "Claims of a job that another worker held: executions twice that did not happen.",
+    ),
+    _counter(
+        "impasto_jobs_held_back",
+        "held_back",
+        "Jobs put off since as many of their owner ran as may.",
     ),
     _counter("impasto_leases_lost", "lost", "Jobs taken from workers that were not heard of."),
     _counter("impasto_jobs_released", "released", "Jobs that a worker gave back unfinished."),
@@ -143,17 +158,80 @@ class RedisCollector(Collector):
         )
 
 
-def register(app: Flask, settings: Settings) -> None:
+class HttpMetrics:
+    """What this process counts of the requests that it answers."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        seconds = Histogram(
+            "impasto_http_request_seconds",
+            "Time until a request was answered, s; streams of events are not among them.",
+            ("route", "method", "status"),
+            registry=self.registry,
+            buckets=REQUEST_BUCKETS,
+        )
+        # Finding the series of a route takes longer than counting in it.
+        self._series = cache(lambda *labels: seconds.labels(*labels))
+        self.streams = Gauge(
+            "impasto_http_streams",
+            "Streams of events that are open.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request. The route is the pattern: none may be as many as there are jobs."""
+        self._series(route, method, f"{status // 100}xx").observe(seconds)
+
+    def collected(self) -> CollectorRegistry:
+        """Where all processes of this API are counted together."""
+        if processes.FOLDER not in os.environ:
+            return self.registry
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return together
+
+
+def register(app: OpenAPI, settings: Settings, http: HttpMetrics) -> None:
     """Serve the metrics. Redis is asked at a scrape, not now."""
     registry = CollectorRegistry()
     registry.register(
         RedisCollector(connect_impatient(settings.redis_url.get_secret_value()), settings)
     )
 
-    @app.get("/metrics")
+    @app.get(
+        "/metrics",
+        tags=[Tag(name="service")],
+        responses={
+            "200": media(
+                "As Prometheus reads it, or as OpenMetrics where `Accept` asks for that",
+                "text/plain",
+                "application/openmetrics-text",
+            )
+        },
+    )
     def metrics() -> Response:
+        """Tell Prometheus how the service is."""
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return Response(encode(registry), content_type=content_type)
+        # The end of a document of OpenMetrics stands once.
+        both = CollectorRegistry()
+        for part in (registry, http.collected()):
+            both.register(_Of(part))
+        return Response(encode(both), content_type=content_type)
+
+
+class _Of(Collector):
+    """What a registry has, as a part of another one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._registry.collect()
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing, or it would be collected once more to know the names."""
+        yield from ()
 
 
 def _happened(found: Snapshot) -> Iterator[Metric]:

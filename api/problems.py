@@ -18,6 +18,7 @@ from shared.errors import (
     InvalidInput,
     InvalidRequest,
     NotFound,
+    RateLimited,
     TooLarge,
     Unavailable,
     UnsupportedMedia,
@@ -61,13 +62,16 @@ def problems(*statuses: int) -> dict[Any, Any]:
 
 def problem_response(error: ImpastoError) -> Response:
     """The answer to a request that ended in `error`."""
-    return _respond(error.status, error.title, str(error), error.code, error.faults)
+    response = _respond(error.status, error.title, str(error), error.code, error.faults)
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    return response
 
 
-def invalid_parameters(error: ValidationError, root: str) -> InvalidInput:
+def invalid_parameters(error: ValidationError, *root: str) -> InvalidInput:
     """pydantic's errors as ours; `root` is the form field or part of the request they are in."""
     faults = tuple(
-        Fault("/".join([root, *map(str, item["loc"])]), item["msg"])
+        Fault("/".join([*root, *map(str, item["loc"])]), item["msg"])
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     )
     first = faults[0]

@@ -6,6 +6,7 @@ from typing import Self, cast
 from flask import current_app
 
 from api.afterwards import Afterwards
+from api.watching import Watching
 from shared.archive import Archive
 from shared.connections import connect_impatient
 from shared.garbage import Garbage
@@ -33,6 +34,7 @@ class Services:
     archive: Archive
     workers: WorkerRegistry
     afterwards: Afterwards
+    watching: Watching
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
@@ -40,17 +42,19 @@ class Services:
         state = connect_impatient(settings.redis_url.get_secret_value())
         results = connect_impatient(settings.result_backend)
         storage = Storage(settings, patient=False)
+        records, progress = JobRecords(state, settings), ProgressReader(results)
         return cls(
             settings=settings,
-            records=JobRecords(state, settings),
+            records=records,
             idempotency=IdempotencyKeys(state),
             garbage=Garbage(state, settings),
-            progress=ProgressReader(results),
+            progress=progress,
             publisher=Publisher(settings),
             storage=storage,
             archive=Archive(storage),
             workers=WorkerRegistry(state, settings),
             afterwards=Afterwards(),
+            watching=Watching(records, progress, settings),
         )
 
 

@@ -1,16 +1,18 @@
 """The routes about the service itself: presets, workers, health."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Self
 
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
+from api.answers import answer
 from api.authentication import owner
-from api.problems import problems
 from api.services import services
-from shared.catalog import PresetList, catalog
+from shared.catalog import Catalog, catalog
+from shared.settings import Settings
 from shared.storage import STORAGE_ERRORS
 from shared.workers import WorkerList
 
@@ -25,6 +27,40 @@ class Health(BaseModel):
     status: str
 
 
+class Limits(BaseModel):
+    """What is taken here: files in bytes, pictures in px."""
+
+    max_request_bytes: int = Field(description="Of all that is posted for a job.")
+    max_image_bytes: int = Field(description="Of one file.")
+    max_image_pixels: int = Field(description="Of one image, width times height.")
+    min_side_px: int
+    max_side_px: int
+    max_aspect_ratio: float = Field(description="Longer side over shorter.")
+    max_styles: int = Field(description="Style images of one job.")
+    max_size_px: int = Field(description="Of a result, its long side.")
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of this installation."""
+        image = settings.image_limits
+        return cls(
+            max_request_bytes=settings.max_request_bytes,
+            max_image_bytes=settings.max_image_bytes,
+            max_image_pixels=image.max_pixels,
+            min_side_px=image.min_side_px,
+            max_side_px=image.max_side_px,
+            max_aspect_ratio=image.max_aspect_ratio,
+            max_styles=settings.max_styles,
+            max_size_px=settings.max_size_px,
+        )
+
+
+class PresetList(Catalog):
+    """All presets, the schema that parameters follow, and what images may measure."""
+
+    limits: Limits
+
+
 class Readiness(BaseModel):
     """Whether jobs can be accepted."""
 
@@ -34,13 +70,18 @@ class Readiness(BaseModel):
     workers: int | None = Field(description="Workers that are up; information only.")
 
 
-@blueprint.get("/v1/presets", responses={"200": PresetList})
+@blueprint.get(
+    "/v1/presets", responses={"200": answer("All of them", PresetList, examples=("presets",))}
+)
 def list_presets() -> Response:
     """List the presets: source, the value of every parameter, and which images each needs."""
-    return _json(catalog())
+    limits = Limits.of(services().settings)
+    return _json(PresetList(**dict(catalog()), limits=limits))
 
 
-@blueprint.get("/v1/workers", responses={"200": WorkerList, **problems(503)})
+@blueprint.get(
+    "/v1/workers", responses={"200": answer("Those that are up", WorkerList, examples=("workers",))}
+)
 def list_workers() -> Response:
     """List the workers that are up. Which job one paints is told to whom it belongs."""
     service = services()
@@ -58,13 +99,19 @@ def list_workers() -> Response:
     return _json(WorkerList(workers=shown))
 
 
-@blueprint.get("/healthz", responses={"200": Health})
+@blueprint.get("/healthz", responses={"200": answer("It does", Health, examples=("alive",))})
 def healthz() -> Response:
     """Answer as long as the process lives."""
     return _json(Health(status="ok"))
 
 
-@blueprint.get("/readyz", responses={"200": Readiness, "503": Readiness})
+@blueprint.get(
+    "/readyz",
+    responses={
+        "200": answer("Jobs are accepted", Readiness, examples=("ready",)),
+        "503": answer("Not now", Readiness, headers=("Retry-After",), examples=("away",)),
+    },
+)
 def readyz() -> Response:
     """Say whether Redis and S3 can be reached."""
     service = services()

@@ -1,24 +1,24 @@
 """Reading `POST /v1/jobs`: multipart in, checked images and parameters out, or an error."""
 
 import hashlib
-import json
-import math
+import io
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from flask import Request
-from pydantic import ValidationError
 from werkzeug.datastructures import FileStorage
 
-from api.problems import invalid_parameters
+from api.decoding import DecodingRoom
+from api.json_body import json_object, parameters, wrong
 from shared.errors import (
     Fault,
-    ImpastoError,
     InvalidInput,
     InvalidRequest,
     TooLarge,
+    Unavailable,
     UnsupportedMedia,
 )
 from shared.images import check_image
@@ -33,11 +33,14 @@ FILE_FIELDS = ("content", "style", "mask", "init")
 REPEATED_FIELDS = frozenset({"style", "mask"})
 TEXT_FIELDS = frozenset({"params", "metadata", "priority", "webhook"})
 MAX_TEXT_BYTES = 64 * 1024
-MAX_JSON_DEPTH = 16
 REPLACEMENT = "\ufffd"  # what Werkzeug puts where a field is not UTF-8; JSON can escape a real one
 
-# A picture of the largest size takes some 200 MB while it is decoded: not in all threads at once.
-_decoder = threading.BoundedSemaphore(2)
+# Requests whose body is read, which goes to the disk: the other threads are for whoever asks for
+# something else, however slow these are.
+MAX_UPLOADS = 64
+
+_uploads = threading.BoundedSemaphore(MAX_UPLOADS)
+_decoding = DecodingRoom()
 
 IMAGE = {"type": "string", "format": "binary"}
 # What the OpenAPI document says of the request body.
@@ -81,9 +84,10 @@ UPLOAD_SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Image:
-    """A file that can be used as an image."""
+    """A file that can be used as an image. Its bytes stay on the disk."""
 
-    data: bytes
+    file: IO[bytes]
+    sha256: str
     shape: Shape
 
 
@@ -91,29 +95,36 @@ class Image:
 class Upload:
     """A request for a job that has passed every check."""
 
-    content: bytes | None
-    styles: tuple[bytes, ...]
-    masks: tuple[bytes, ...]
-    init: bytes | None
+    content: Image | None
+    styles: tuple[Image, ...]
+    masks: tuple[Image, ...]
+    init: Image | None
     params: Parameters
     metadata: dict[str, Any]
     priority: Priority
     webhook: str | None
 
     @property
-    def files(self) -> list[bytes]:
-        """All images."""
-        single = (data for data in (self.content, self.init) if data is not None)
+    def images(self) -> list[Image]:
+        """All of them."""
+        single = (image for image in (self.content, self.init) if image is not None)
         return [*single, *self.styles, *self.masks]
+
+    @property
+    def files(self) -> Iterator[bytes]:
+        """The bytes of all images, one after the other."""
+        for image in self.images:
+            image.file.seek(0)
+            yield image.file.read()
 
     @property
     def inputs(self) -> Inputs:
         """All images by their SHA-256."""
         return Inputs(
-            content=_sha256(self.content),
-            styles=[hashlib.sha256(style).hexdigest() for style in self.styles],
-            masks=[hashlib.sha256(mask).hexdigest() for mask in self.masks],
-            init=_sha256(self.init),
+            content=self.content and self.content.sha256,
+            styles=[style.sha256 for style in self.styles],
+            masks=[mask.sha256 for mask in self.masks],
+            init=self.init and self.init.sha256,
         )
 
 
@@ -125,18 +136,41 @@ def read_upload(request: Request, settings: Settings) -> Upload:
         InvalidRequest: fields are missing, doubled, unknown, of the wrong kind, or not JSON.
         InvalidInput: parameters or images are out of bounds, or do not go together.
         TooLarge: more bytes than are taken.
+        Unavailable: there are too many requests of this kind at once.
     """
+    with _one_upload():
+        return _read(request, settings)
+
+
+@contextmanager
+def _one_upload() -> Iterator[None]:
+    if not _uploads.acquire(blocking=False):
+        raise Unavailable(f"{MAX_UPLOADS} uploads are being read at the moment: try again")
+    try:
+        yield
+    finally:
+        _uploads.release()
+
+
+def _read(request: Request, settings: Settings) -> Upload:
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMedia("send the images as multipart/form-data")
     if "boundary" not in request.mimetype_params:
         raise InvalidRequest("the Content-Type says multipart/form-data but names no boundary")
     _check_fields(request)
 
-    params = _params(request.form.get("params", "{}"), settings)
-    metadata = _json_object(request.form.get("metadata", "{}"), "metadata")
+    params = parameters(_json_field(request.form.get("params", "{}"), "params"), settings)
+    metadata = _json_field(request.form.get("metadata", "{}"), "metadata")
     priority = _priority(request.form.get("priority", Priority.NORMAL))
 
-    _check_images(request, params, settings)
+    check_numbers(
+        params,
+        settings,
+        content="content" in request.files,
+        styles=len(request.files.getlist("style")),
+        masks=len(request.files.getlist("mask")),
+        init="init" in request.files,
+    )
     images = {
         field: [
             _checked(file, f"{field}/{index}" if field in REPEATED_FIELDS else field, settings)
@@ -146,10 +180,10 @@ def read_upload(request: Request, settings: Settings) -> Upload:
     }
     _check_shapes(images["content"], images["style"], params)
     return Upload(
-        content=images["content"][0].data if images["content"] else None,
-        styles=tuple(image.data for image in images["style"]),
-        masks=tuple(image.data for image in images["mask"]),
-        init=images["init"][0].data if images["init"] else None,
+        content=next(iter(images["content"]), None),
+        styles=tuple(images["style"]),
+        masks=tuple(images["mask"]),
+        init=next(iter(images["init"]), None),
         params=params,
         metadata=metadata,
         priority=priority,
@@ -176,11 +210,15 @@ def _check_fields(request: Request) -> None:
             raise InvalidRequest(f"{name!r} came more than once: a job has one {name} image")
 
 
-def _check_images(request: Request, params: Parameters, settings: Settings) -> None:
-    """Whether the images are those that the parameters need. None is read yet."""
-    styles = len(request.files.getlist("style"))
-    masks = len(request.files.getlist("mask"))
-    content, init = "content" in request.files, "init" in request.files
+def check_numbers(
+    params: Parameters, settings: Settings, *, content: bool, styles: int, masks: int, init: bool
+) -> None:
+    """Whether the images are those that the parameters need. None need be read yet.
+
+    Raises:
+        InvalidRequest: one is missing, or there are too many.
+        InvalidInput: they do not go together with the parameters.
+    """
     if styles > settings.max_styles:
         raise InvalidRequest(f"{styles} style images: at most {settings.max_styles} are taken")
     if found := missing(params, content=content, styles=styles, init=init):
@@ -208,26 +246,17 @@ def _check_shapes(contents: list[Image], styles: list[Image], params: Parameters
 
 
 def _checked(file: FileStorage, field: str, settings: Settings) -> Image:
-    data: bytes = file.read()
-    if len(data) > settings.max_image_bytes:
-        raise TooLarge(f"{field}: {len(data):,} bytes, at most {settings.max_image_bytes:,} taken")
-    try:
-        with _decoder:
-            shape = check_image(data, settings.image_limits)
-    except ImpastoError as error:
-        raise type(error)(f"{field}: {error}", (Fault(field, str(error)),)) from None
-    return Image(data, shape)
-
-
-def _params(text: str, settings: Settings) -> Parameters:
-    values = _json_object(text, "params")
-    try:
-        params = Parameters.model_validate(values)
-    except ValidationError as error:
-        raise invalid_parameters(error, "params") from None
-    if params.size > settings.max_size_px:
-        raise _wrong("params/size", f"{params.size} px: at most {settings.max_size_px} are painted")
-    return params
+    size_bytes = file.seek(0, io.SEEK_END)
+    if size_bytes > settings.max_image_bytes:
+        raise TooLarge(f"{field}: {size_bytes:,} bytes, at most {settings.max_image_bytes:,} taken")
+    file.seek(0)
+    with _decoding.seat() as room:
+        data = file.read()
+        try:
+            shape = check_image(data, settings.image_limits, room)
+        except (InvalidInput, UnsupportedMedia) as error:
+            raise type(error)(f"{field}: {error}", (Fault(field, str(error)),)) from None
+        return Image(file.stream, hashlib.sha256(data).hexdigest(), shape)
 
 
 def _priority(text: str) -> Priority:
@@ -235,64 +264,10 @@ def _priority(text: str) -> Priority:
         return Priority(text)
     except ValueError:
         known = ", ".join(Priority)
-        raise _wrong("priority", f"{text[:100]!r} is none of {known}") from None
+        raise wrong("priority", f"{text[:100]!r} is none of {known}") from None
 
 
-def _json_object(text: str, field: str) -> dict[str, Any]:
+def _json_field(text: str, field: str) -> dict[str, Any]:
     if REPLACEMENT in text:
         raise InvalidRequest(f"{field}: not valid UTF-8")
-    try:
-        value = json.loads(
-            text, parse_constant=_no_constant(field), object_pairs_hook=_unique_keys(field)
-        )
-    except RecursionError:
-        raise InvalidRequest(f"{field}: nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise InvalidRequest(f"{field}: not valid JSON: {error}") from None
-    except ValueError as error:  # an integer of more digits than Python reads
-        raise InvalidRequest(f"{field}: {error}") from None
-    if not isinstance(value, dict):
-        raise _wrong(field, "expected a JSON object")
-    _check_json(value, field)
-    return value
-
-
-def _check_json(value: Any, field: str, depth: int = 1) -> None:
-    if depth > MAX_JSON_DEPTH:
-        raise InvalidRequest(f"{field}: nested deeper than {MAX_JSON_DEPTH} levels")
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-        raise _wrong(field, "a lone surrogate is not a character")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _wrong(field, "a number is too large")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_json(key, field, depth)
-            _check_json(item, field, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check_json(item, field, depth + 1)
-
-
-def _no_constant(field: str) -> Callable[[str], NoReturn]:
-    def refuse(name: str) -> NoReturn:
-        raise _wrong(field, f"{name} is not a number that is taken")
-
-    return refuse
-
-
-def _unique_keys(field: str) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
-    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) < len(pairs):
-            raise InvalidRequest(f"{field}: a key stands twice in one object")
-        return values
-
-    return build
-
-
-def _sha256(data: bytes | None) -> str | None:
-    return None if data is None else hashlib.sha256(data).hexdigest()
-
-
-def _wrong(pointer: str, detail: str) -> InvalidInput:
-    return InvalidInput(f"{pointer}: {detail}", (Fault(pointer, detail),))
+    return json_object(text, field)

@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-from flask import url_for
-
 from shared.jobs import (
     HistoryEntry,
     Job,
@@ -15,6 +13,7 @@ from shared.jobs import (
     Webhook,
 )
 
+JOBS_PATH = "/v1/jobs"
 SAME = set(Job.model_fields) & set(JobRecord.model_fields)
 OTHERWISE = {"params", "output", "error", "webhook", "history"}
 # Their detail is the name of a worker, and with it that of a machine.
@@ -65,13 +64,16 @@ def _history(record: JobRecord) -> list[HistoryEntry]:
 
 
 def _urls(job_id: str) -> Urls:
+    job = f"{JOBS_PATH}/{job_id}"
     return Urls(
-        self=url_for("jobs.get_job", job_id=job_id),
-        cancel=url_for("jobs.cancel_job", job_id=job_id),
-        retry=url_for("jobs.retry_job", job_id=job_id),
-        preview=url_for("jobs.get_preview", job_id=job_id),
-        result=url_for("jobs.get_result", job_id=job_id),
-        manifest=url_for("jobs.get_manifest", job_id=job_id),
+        self=job,
+        cancel=f"{job}/cancel",
+        retry=f"{job}/retry",
+        delete=job,
+        events=f"{job}/events",
+        preview=f"{job}/preview",
+        result=f"{job}/result",
+        manifest=f"{job}/manifest",
     )
 
 

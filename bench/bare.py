@@ -5,8 +5,8 @@ import os
 
 from flask import Flask, Response, request
 
-from api.command import Server as Gunicorn
-from api.command import gunicorn_options
+from api.server import Server as Gunicorn
+from api.server import gunicorn_options
 from shared.images import check_image
 from shared.settings import Settings
 from shared.storage import Storage

@@ -3,13 +3,29 @@
 from client import Impasto
 
 with Impasto("http://127.0.0.1:8080") as impasto:
-    job = impasto.submit("photo.jpg", ["painting.jpg"], size=512)
-    for job in impasto.follow(job.id):
-        print(job.progress)
-    impasto.save_result(job.id, "result.png")
+    painting = impasto.paint("photo.jpg", ["painting.jpg"], size=512)
+    painting.save("result.png")
+
+`AsyncImpasto` has the same methods for an event loop.
 """
 
-from client.client import Impasto
-from client.errors import ApiProblem, ClientError, JobFailed, ServiceUnreachable
+from client.client import AsyncImpasto, Impasto
+from client.errors import ApiProblem, ClientError, JobFailed, ServiceSilent, ServiceUnreachable
+from client.events import Completed, JobEvent, PreviewMade, Progressed, StatusChanged
+from client.painting import Painting
 
-__all__ = ["ApiProblem", "ClientError", "Impasto", "JobFailed", "ServiceUnreachable"]
+__all__ = [
+    "ApiProblem",
+    "AsyncImpasto",
+    "ClientError",
+    "Completed",
+    "Impasto",
+    "JobEvent",
+    "JobFailed",
+    "Painting",
+    "PreviewMade",
+    "Progressed",
+    "ServiceSilent",
+    "ServiceUnreachable",
+    "StatusChanged",
+]

@@ -4,7 +4,9 @@ from typing import Protocol, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from client.display import waiting
 from client.terminal import stderr
+from shared.jobs import Job, JobStatus
 
 
 class HasLosses(Protocol):
@@ -63,3 +65,36 @@ class PaintingBar:
             losses=f"content {losses.content:.3g}  style {losses.style:.3g}" if losses else "",
             eta=f"{eta_seconds:.0f} s left" if eta_seconds else "",
         )
+
+
+class JobBar:
+    """A job of the service, as a bar. A `client.display.Display`."""
+
+    has_pictures = False
+
+    def __init__(self) -> None:
+        self._bar = PaintingBar(JobStatus.QUEUED)
+
+    def __enter__(self) -> Self:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.__exit__()
+
+    def show(self, job: Job) -> None:
+        """As `Display`."""
+        progress = job.progress
+        if progress is None:
+            self._bar.describe(waiting(job))
+            return
+        self._bar.step(
+            f"{job.status} {progress.width_px}x{progress.height_px}",
+            progress.step,
+            progress.total_steps,
+            progress.losses,
+            None if job.status.is_terminal else progress.eta_seconds,
+        )
+
+    def picture(self, jpeg: bytes | None) -> None:
+        """As `Display`."""

@@ -8,14 +8,18 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
 COMMANDS = {
     "api": "api.command:api",
+    "batch": "client.commands.batch:batch",
     "cancel": "client.commands.jobs:cancel",
+    "completion": "client.commands.completion:completion",
     "delete": "client.commands.jobs:delete",
     "demo": "deploy.embedded.commands:demo",
     "doctor": "client.commands.doctor:doctor",
+    "estimate": "client.commands.estimate:estimate",
     "jobs": "client.commands.jobs:jobs",
     "keys": "client.commands.keys:keys",
     "presets": "client.commands.presets:presets",
@@ -30,10 +34,13 @@ COMMANDS = {
 }
 SUMMARIES = {
     "api": "Serve the HTTP API and the page.",
+    "batch": "Paint all pictures of a folder.",
     "cancel": "Stop a job.",
+    "completion": "Print what makes your shell complete commands, presets and jobs.",
     "delete": "Remove a finished job and its files.",
     "demo": "Paint the sample pictures with the whole system, on this machine.",
     "doctor": "Check Redis, S3, weights and devices, and say what to do.",
+    "estimate": "Say what a job would take, without painting.",
     "jobs": "List the last jobs.",
     "keys": "Make, list and revoke API keys.",
     "presets": "List the presets and their parameters.",
@@ -63,6 +70,8 @@ class LazyGroup(click.Group):
         try:
             command: click.Command = getattr(import_module(module), name)
         except ModuleNotFoundError as error:
+            if ctx.resilient_parsing:  # a shell completes: it has no use for sentences
+                return None
             raise click.ClickException(
                 f"`impasto {cmd_name}` needs {error.name}, which is not installed here:"
                 " install Impasto with the extra that has it (api, worker or embedded)"
@@ -83,13 +92,23 @@ class LazyGroup(click.Group):
                 )
             ) from None
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[Any]]:
+        """Offer commands and options without importing anything."""
+        names = (name for name in self.list_commands(ctx) if name.startswith(incomplete))
+        commands = [CompletionItem(name, help=SUMMARIES[name]) for name in names]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list without importing anything."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, SUMMARIES[name]) for name in self.list_commands(ctx)])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="`impasto COMMAND --help` says the rest, with examples.",
+)
 @click.version_option(package_name="impasto", prog_name="impasto")
 def main() -> None:
     """Paint a photograph in the style of a painting."""

@@ -2,6 +2,7 @@
 
 ClientError
 ├── ServiceUnreachable      nothing answers at the address
+│   └── ServiceSilent       something took the request, and said nothing for too long
 ├── ApiProblem              the service refused; carries the problem details
 └── JobFailed               the job ended without a picture
 """
@@ -19,6 +20,10 @@ class ServiceUnreachable(ClientError):
     def __init__(self, message: str, *, was_sent: bool = False) -> None:
         super().__init__(message)
         self.was_sent = was_sent  # perhaps: something took the connection, but gave no answer
+
+
+class ServiceSilent(ServiceUnreachable):
+    """Something took the request, and said nothing for too long."""
 
 
 class ApiProblem(ClientError):

@@ -9,8 +9,23 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from client.completion import parameter_names, preset_names
 from client.files import with_format_of
 from shared.parameters import Parameters, field_names
+
+preset_option = click.option(
+    "--preset",
+    shell_complete=preset_names,
+    help="Named set of parameters; see `impasto presets`.",
+)
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=parameter_names,
+    help="Any parameter, e.g. --set size=768 --set pyramid.min_size=64. Can be repeated.",
+)
 
 
 def asked_for(

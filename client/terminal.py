@@ -11,7 +11,7 @@ from rich.console import Console
 
 from client.client import default_url
 from client.errors import ClientError, ServiceUnreachable
-from shared.jobs import Job, JobStatus
+from shared.jobs import Job, JobStatus, Priority
 
 EXIT_FAILED = 1
 EXIT_UNREACHABLE = 3
@@ -29,6 +29,13 @@ url_option = click.option(
     default=default_url,
     show_default="IMPASTO_URL or http://127.0.0.1:8080",
     help="Address of the service.",
+)
+priority_option = click.option(
+    "--priority",
+    type=click.Choice([priority.value for priority in Priority]),
+    default=Priority.NORMAL.value,
+    show_default=True,
+    help="Which queue to wait in: workers empty the higher ones first.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 

@@ -19,14 +19,14 @@ class PresetView(BaseModel):
     parameters: Parameters
 
 
-class PresetList(BaseModel):
+class Catalog(BaseModel):
     """All presets, and the schema that parameters follow."""
 
     presets: list[PresetView]
     parameters_schema: dict[str, Any] = Field(description="JSON Schema of the parameters.")
 
 
-def catalog() -> PresetList:
+def catalog() -> Catalog:
     """All presets, resolved, and the JSON Schema of the parameters."""
     views = []
     for name, preset in PRESETS.items():
@@ -41,4 +41,4 @@ def catalog() -> PresetList:
                 parameters=parameters,
             )
         )
-    return PresetList(presets=views, parameters_schema=Parameters.model_json_schema())
+    return Catalog(presets=views, parameters_schema=Parameters.model_json_schema())

@@ -12,7 +12,8 @@ ImpastoError
 ├── InvalidInput                422  understood, but out of bounds
 │   ├── InvalidImage
 │   └── KeyReused               422  an idempotency key came with another request before
-├── TooMany                     429  more jobs or requests than one may have
+├── TooMany                     429  more jobs or streams than one may have at a time
+├── RateLimited                 429  more requests or jobs than one may ask for in a minute
 └── Unavailable                 503  Redis or S3 is away; nothing is lost, try again
 """
 
@@ -130,6 +131,18 @@ class TooMany(ImpastoError):
     code = "too_many"
     status = 429
     title = "Too many"
+
+
+class RateLimited(ImpastoError):
+    """More in a minute than one may ask for."""
+
+    code = "rate_limited"
+    status = 429
+    title = "Too fast"
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(ImpastoError):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.footprint import BYTES_PER_PIXEL, Images, peak_bytes
+from shared.footprint import BYTES_PER_PIXEL, CLEARLY, Images, peak_bytes
 from shared.levels import Level, Shape, plan_levels
 from shared.network import channels_at, convolutions, shape_at
 from shared.parameters import Parameters
@@ -78,25 +78,62 @@ class Estimate(_Model):
     levels: list[LevelEstimate] = Field(description="Coarsest first.")
 
 
-def estimate(
+@dataclass(frozen=True)
+class Plan:
+    """What a job will do on devices of one kind, before their speed is known."""
+
+    parameters: Parameters
+    precision: str
+    levels: list[Level]
+    works: "list[Work]"  # of each level, with what comes before its first step
+    delivery: "Work"
+    memory_bytes: int  # at the largest moment, beside VGG-19
+    least_bytes: int  # what it does with when memory is short
+
+    def at(self, speed: Speed) -> Estimate:
+        """What it takes on a worker of this speed."""
+        network: NetworkSpeed = getattr(speed, self.precision)
+        levels = [
+            LevelEstimate(
+                width_px=level.width,
+                height_px=level.height,
+                steps=level.steps,
+                seconds=work.seconds(network, speed),
+            )
+            for level, work in zip(self.levels, self.works, strict=True)
+        ]
+        total = sum(level.seconds for level in levels)
+        if self.parameters.deadline_seconds is not None:
+            total = min(total, self.parameters.deadline_seconds)
+        return Estimate(
+            steps=sum(level.steps for level in levels),
+            seconds=total + self.delivery.seconds(network, speed),
+            memory_bytes=self.memory_bytes,
+            levels=levels,
+        )
+
+    def fits(self, available_bytes: int) -> bool:
+        """Whether a worker with so much memory paints it, or at least tries to."""
+        return self.least_bytes <= CLEARLY * available_bytes
+
+
+def plan(
     parameters: Parameters,
     content: Shape | None,
     styles: Sequence[Shape],
     *,
-    speed: Speed,
     precision: str,
     masked: bool = False,
     on_cpu: bool = True,
-) -> Estimate:
-    """What a job will take on a worker of this speed.
+) -> Plan:
+    """What a job will do.
 
     Args:
         parameters: what is painted.
         content: height and width of the content image as it is given, px; what the parameters do
             not use is ignored.
         styles: those of the style images.
-        speed: of the worker.
-        precision: what `auto` means on it.
+        precision: what `auto` means on the worker.
         masked: whether each style has a mask.
         on_cpu: whether its device is a CPU.
 
@@ -109,31 +146,40 @@ def estimate(
     levels = plan_levels(content, styles, parameters)
     if parameters.precision != "auto":
         precision = parameters.precision
-    network: NetworkSpeed = getattr(speed, precision)
+    given = images.bytes if on_cpu else 0
 
-    def seconds(work: Work) -> float:
-        return work.seconds(network, speed)
-
-    estimates = [
-        LevelEstimate(
-            width_px=level.width,
-            height_px=level.height,
-            steps=level.steps,
-            seconds=seconds(
-                _preparation(parameters, level, images) + _steps(parameters, level, images)
-            ),
+    def memory_bytes(*, recompute: bool) -> int:
+        return given + peak_bytes(
+            parameters, levels, images, precision, on_cpu=on_cpu, recompute=recompute
         )
-        for level in levels
-    ]
-    total = sum(level.seconds for level in estimates)
-    if parameters.deadline_seconds is not None:
-        total = min(total, parameters.deadline_seconds)
-    return Estimate(
-        steps=sum(level.steps for level in levels),
-        seconds=total + seconds(_delivery(parameters, levels[-1], images)),
-        memory_bytes=peak_bytes(parameters, levels, images, precision, on_cpu=on_cpu)
-        + (images.bytes if on_cpu else 0),
-        levels=estimates,
+
+    return Plan(
+        parameters=parameters,
+        precision=precision,
+        levels=levels,
+        works=[
+            _preparation(parameters, level, images) + _steps(parameters, level, images)
+            for level in levels
+        ],
+        delivery=_delivery(parameters, levels[-1], images),
+        memory_bytes=memory_bytes(recompute=False),
+        least_bytes=memory_bytes(recompute=True),
+    )
+
+
+def estimate(
+    parameters: Parameters,
+    content: Shape | None,
+    styles: Sequence[Shape],
+    *,
+    speed: Speed,
+    precision: str,
+    masked: bool = False,
+    on_cpu: bool = True,
+) -> Estimate:
+    """What a job will take on a worker of this speed; the arguments are those of `plan`."""
+    return plan(parameters, content, styles, precision=precision, masked=masked, on_cpu=on_cpu).at(
+        speed
     )
 
 

@@ -3,16 +3,17 @@
 import io
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from shared.errors import InvalidImage, UnsupportedMedia
+from shared.containers import MAX_EXIF_BYTES, check_parts
+from shared.errors import ImpastoError, InvalidImage, UnsupportedMedia
 
-# TIFF is what scanners and editors save; its risks are met in `_check_structure`.
+# TIFF is what scanners and editors save; its risks are met in `check_parts` and `_check_structure`.
 READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 CONTENT_TYPES = {
     "png": "image/png",
@@ -20,10 +21,15 @@ CONTENT_TYPES = {
     "webp": "image/webp",
     "tiff": "image/tiff",
 }
-# A progressive JPEG has about ten. Each costs a pass over all pixels, and may be a few bytes long.
-MAX_JPEG_SCANS = 100
-START_OF_SCAN = b"\xff\xda"
 TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 322, 323
+# What it takes at most to decode a picture, as `bench inputs` measures it. Pillow has 4 bytes a
+# pixel; a WebP is decoded to two canvases besides, and a TIFF to a strip that may be all of it. A
+# JPEG of several scans is kept as coefficients, and not as pixels, since it is decoded reduced.
+BYTES_PER_PIXEL = {"PNG": 4, "WEBP": 16, "TIFF": 14}
+COEFFICIENT_BYTES = 2
+REDUCED_JPEG_BYTES_PER_PIXEL = 0.1
+# Asked for the bytes that it takes, gives the room to decode a picture.
+Room = Callable[[int], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -39,14 +45,29 @@ class ImageLimits:
 DEFAULT_LIMITS = ImageLimits()
 
 
-def check_image(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:
-    """Height and width of the picture, px, when it is upright.
+def check_image(
+    data: bytes, limits: ImageLimits = DEFAULT_LIMITS, room: Room | None = None
+) -> tuple[int, int]:
+    """Height and width of the picture, px, when it is upright. It can be decoded to its end.
+
+    A JPEG is decoded to an eighth of its size, which looks at all of its bytes.
+
+    Args:
+        data: the file.
+        limits: what the picture may measure.
+        room: where it has to wait until there is memory to decode it.
 
     Raises:
-        UnsupportedMedia, InvalidImage: as `decoded`.
+        UnsupportedMedia, InvalidImage: as `decoded`. What `room` raises.
     """
-    with decoded(data, limits) as image:
-        return image.size if _lies_on_its_side(image) else (image.height, image.width)
+    with _opened(data, limits) as (image, passes):
+        full = image.size
+        needed = _decoding_bytes(image, passes)
+        reduced = image.draft(None, (1, 1)) is not None
+        with room(needed) if room else nullcontext():
+            image.load()
+            width, height = full if reduced else image.size
+            return (width, height) if _lies_on_its_side(image) else (height, width)
 
 
 @contextmanager
@@ -59,17 +80,28 @@ def decoded(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Iterator[Image
         UnsupportedMedia: the bytes are none of `READABLE_FORMATS`, whatever the file's name says.
         InvalidImage: empty, truncated, corrupt, animated, or outside `limits`.
     """
+    with _opened(data, limits) as (image, _):
+        image.load()
+        yield image
+
+
+@contextmanager
+def _opened(data: bytes, limits: ImageLimits) -> Iterator[tuple[Image.Image, int]]:
+    """The picture before its pixels are decoded, and in how many passes they are.
+
+    Errors as those of `decoded`.
+    """
     if not data:
         raise InvalidImage("the image is empty: expected the bytes of a picture")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning)  # corrupt EXIF and the like
+            passes = check_parts(data)
             with Image.open(io.BytesIO(data), formats=READABLE_FORMATS) as image:
-                _check_limits(image, limits)
-                _check_structure(image, data, limits)
-                image.load()
-                yield image
+                check_size(*image.size, limits)
+                _check_structure(image, limits)
+                yield image, passes
     except UnidentifiedImageError:
         raise UnsupportedMedia(
             f"not an image of a kind that is read here: expected one of"
@@ -77,14 +109,14 @@ def decoded(data: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Iterator[Image
         ) from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise InvalidImage("the image claims more pixels than are taken here") from None
-    except (InvalidImage, MemoryError):
+    except (ImpastoError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on hostile bytes
         raise InvalidImage(f"the image is truncated or corrupt: {error}") from error
 
 
-def _check_limits(image: Image.Image, limits: ImageLimits) -> None:
-    width, height = image.size
+def check_size(width: int, height: int, limits: ImageLimits = DEFAULT_LIMITS) -> None:
+    """Raise `InvalidImage` if a picture of this size, px, is not taken."""
     shape = f"{width} x {height} px"
     if min(width, height) < limits.min_side_px:
         raise InvalidImage(f"the image is {shape}: each side needs {limits.min_side_px} px or more")
@@ -99,20 +131,35 @@ def _check_limits(image: Image.Image, limits: ImageLimits) -> None:
         )
 
 
-def _check_structure(image: Image.Image, data: bytes, limits: ImageLimits) -> None:
+def _check_structure(image: Image.Image, limits: ImageLimits) -> None:
     """Refuse what would cost far more to decode than its size says."""
     if image.mode in ("F", "I"):
         raise InvalidImage(
             "the image has pixels of 32 bits or with signs: send one of 8 or 16 bits"
         )
-    if image.format in ("JPEG", "MPO") and data.count(START_OF_SCAN) > MAX_JPEG_SCANS:
-        raise InvalidImage(f"the image has more than {MAX_JPEG_SCANS} scans")
-    if isinstance(image, TiffImageFile):
-        tile = (int(image.tag_v2.get(tag, 0)) for tag in (TIFF_TILE_WIDTH, TIFF_TILE_LENGTH))
-        if math.prod(tile) > limits.max_pixels:
-            raise InvalidImage("the tiles of the image are larger than the image may be")
+    if len(image.info.get("exif", b"")) > MAX_EXIF_BYTES:
+        raise InvalidImage(f"the image has more than {MAX_EXIF_BYTES:,} bytes of EXIF")
+    if _tile_pixels(image) > limits.max_pixels:
+        raise InvalidImage("the tiles of the image are larger than the image may be")
     if _has_more_frames(image):
         raise InvalidImage("the image is animated or has several pages: send a single picture")
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """How many pixels a tile of a TIFF has, which may be far more than the image."""
+    if not isinstance(image, TiffImageFile):
+        return 0
+    return math.prod(int(image.tag_v2.get(tag, 0)) for tag in (TIFF_TILE_WIDTH, TIFF_TILE_LENGTH))
+
+
+def _decoding_bytes(image: Image.Image, passes: int) -> int:
+    """The memory that `check_image` takes to decode an image, at most."""
+    pixels = max(math.prod(image.size), _tile_pixels(image))
+    known = BYTES_PER_PIXEL.get(image.format or "")
+    if known is not None:
+        return pixels * known
+    coefficients = COEFFICIENT_BYTES * len(image.getbands()) if passes > 1 else 0
+    return math.ceil(pixels * (coefficients + REDUCED_JPEG_BYTES_PER_PIXEL))
 
 
 def _has_more_frames(image: Image.Image) -> bool:

@@ -81,6 +81,9 @@ class Progress(_Model):
     losses: Losses | None = Field(description="Losses of the newest iterate.")
     steps_per_second: float | None = Field(description="Speed at this level.")
     eta_seconds: float | None = Field(description="Estimated time to the end, s.")
+    previews: list[int] = Field(
+        [], description="Steps of which there is a preview, oldest first: `preview?step=`."
+    )
 
 
 class Output(_Model):
@@ -114,6 +117,12 @@ class Inputs(_Model):
     styles: list[str] = Field(description="The style images; none for a reconstruction.")
     masks: list[str] = Field([], description="Where each style applies; none: everywhere.")
     init: str | None = Field(None, description="What the run started from, with init=image.")
+
+    @property
+    def digests(self) -> list[str]:
+        """All of them, each once."""
+        all_of_them = (self.content, *self.styles, *self.masks, self.init)
+        return list(dict.fromkeys(each for each in all_of_them if each is not None))
 
 
 class Idempotency(_Model):
@@ -235,6 +244,8 @@ class Urls(_Model):
     self: str
     cancel: str
     retry: str
+    delete: str
+    events: str
     preview: str
     result: str
     manifest: str
@@ -258,6 +269,7 @@ class Job(_Model):
     queue_position: int | None = Field(description="Jobs before this one, while it is queued.")
     params: Parameters
     metadata: dict[str, Any]
+    inputs: Inputs
     progress: Progress | None
     output: Output | None
     error: JobError | None

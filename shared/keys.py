@@ -26,18 +26,35 @@ _ID = re.compile(r"[0-9a-f]{16}")
 _SECRET = re.compile(r"impasto_(?P<id>[0-9a-f]{16})_[A-Za-z0-9_-]{43}")
 
 
-class ApiKey(BaseModel):
-    """What an operator sees of a key."""
+class Allowance(BaseModel):
+    """What a key may, each in place of the setting of its name; null: as the setting says."""
 
     model_config = ConfigDict(frozen=True)
+
+    max_unfinished_jobs: int | None = Field(
+        None, ge=1, description="Unfinished jobs that it may have."
+    )
+    max_running_jobs: int | None = Field(
+        None, ge=1, description="Of these, those that are painted at a time."
+    )
+    jobs_per_minute: int | None = Field(
+        None, ge=0, description="Jobs and estimates that it may ask for in a minute; 0: no limit."
+    )
+    requests_per_minute: int | None = Field(
+        None, ge=0, description="Requests that an API process answers it in a minute; 0: no limit."
+    )
+
+
+AS_THE_SETTINGS_SAY = Allowance()
+
+
+class ApiKey(Allowance):
+    """What an operator sees of a key."""
 
     id: str = Field(description="The owner of the jobs that were posted with it.")
     name: str
     created_at: Timestamp
     revoked_at: Timestamp | None = None
-    max_unfinished_jobs: int | None = Field(
-        None, ge=1, description="Unfinished jobs that it may have; null: as the settings say."
-    )
 
 
 class _StoredKey(ApiKey):
@@ -56,7 +73,7 @@ class ApiKeys:
         self._looked_at = float("-inf")
 
     def create(
-        self, name: str, *, max_unfinished_jobs: int | None = None, key_id: str | None = None
+        self, name: str, *, key_id: str | None = None, allowance: Allowance = AS_THE_SETTINGS_SAY
     ) -> str:
         """Make a key. Returns the secret, which is not kept and cannot be shown again.
 
@@ -81,7 +98,7 @@ class ApiKeys:
                 id=key_id,
                 name=name,
                 created_at=datetime.now(UTC),
-                max_unfinished_jobs=max_unfinished_jobs,
+                **dict(allowance),
                 sha256=_sha256(secret),
             )
         )
@@ -119,6 +136,15 @@ class ApiKeys:
         if key is None or not hmac.compare_digest(key.sha256, _sha256(secret)):
             return None
         return key if key.revoked_at is None else None
+
+    def remembered(self, secret: str) -> ApiKey | None:
+        """The key with this secret, if this process knows it without asking Redis.
+
+        It may have been revoked since: only `authenticate` lets somebody in.
+        """
+        shape = _SECRET.fullmatch(secret)
+        key, _ = self._remembered.get(shape["id"], (None, 0)) if shape else (None, 0)
+        return key if key and hmac.compare_digest(key.sha256, _sha256(secret)) else None
 
     def required(self) -> bool:
         """Whether a request needs a key: the settings say so, or a key was ever made."""

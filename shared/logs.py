@@ -1,29 +1,73 @@
-"""Structured logs, to stderr: readable on a terminal, JSON for a collector."""
+"""Structured logs, to stderr: readable on a terminal, JSON for a collector.
+
+A traceback shows no values of variables: among them are keys.
+"""
 
 import logging
 import sys
 
 import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.types import Processor
 
 from shared.settings import Settings
 
+# Of others' lines, those of the servers that we run. Libraries tell addresses that they ask, and
+# speak only when something is wrong.
+SERVERS = ("celery", "gunicorn")
+HANDLER = "impasto"
 
-def configure_logs(settings: Settings) -> None:
-    """Set up structlog once per process."""
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+
+def configure_logs(settings: Settings, *processors: Processor) -> None:
+    """Set up structlog once per process; `processors` add to every line."""
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        processors=[*_common(*processors), _renderer(settings)],
+        wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def adopt_logs(settings: Settings) -> None:
+    """Write what the servers and libraries of this process log as we write ours."""
+    handler = logging.StreamHandler()
+    handler.name = HANDLER
+    handler.setFormatter(
+        ProcessorFormatter(
+            foreign_pre_chain=[*_common(), structlog.stdlib.add_logger_name],
+            processors=[
+                ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _renderer(settings),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    for other in [other for other in root.handlers if other.name == HANDLER]:
+        root.removeHandler(other)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    for server in SERVERS:
+        logging.getLogger(server).setLevel(_level(settings))
+
+
+def _common(*processors: Processor) -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        *processors,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _renderer(settings: Settings) -> Processor:
+    if settings.log_format == "json":
+        return structlog.processors.JSONRenderer()
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _level(settings: Settings) -> int:
+    return logging.getLevelNamesMapping()[settings.log_level.upper()]

@@ -26,9 +26,13 @@ TASK_NAME = "impasto.stylize"
 VISIBILITY_TIMEOUT_SECONDS = 9000
 
 
-def queue_name(priority: Priority) -> str:
-    """The queue of a priority: `impasto.high`, `impasto.normal`, `impasto.low`."""
-    return f"impasto.{priority}"
+def queue_name(priority: Priority, *, held_back: bool = False) -> str:
+    """The queue of a priority: `impasto.high`, `impasto.normal`, `impasto.low`.
+
+    Before each comes one (`impasto.high.turn`) of jobs whose turn had come when as many of their
+    owner ran as may. They do not wait for the whole queue once more.
+    """
+    return f"impasto.{priority}.turn" if held_back else f"impasto.{priority}"
 
 
 def worker_config(settings: Settings) -> dict[str, Any]:
@@ -69,7 +73,8 @@ def worker_config(settings: Settings) -> dict[str, Any]:
         # The last resort against a process that not even its heartbeat can end
         "task_time_limit": settings.max_run_seconds + 2 * settings.step_timeout_seconds,
         "task_queues": [
-            Queue(name) for name in (RESUME_QUEUE, *(queue_name(each) for each in Priority))
+            Queue(RESUME_QUEUE),
+            *(Queue(queue_name(each, held_back=is_)) for each in Priority for is_ in (True, False)),
         ],
         "task_create_missing_queues": False,
         "task_serializer": "json",
@@ -95,17 +100,21 @@ class Publisher:
             accept_content=["json"],
         )
 
-    def publish(self, job_id: str, priority: Priority, *, begun: bool = False) -> None:
+    def publish(
+        self, job_id: str, priority: Priority, *, begun: bool = False, held_back: bool = False
+    ) -> None:
         """Send the message that makes a worker look at a job.
 
         Args:
             job_id: the job.
             priority: its priority.
             begun: whether a worker had it, so that it goes before those that none had.
+            held_back: whether its turn has come before, so that it goes before those of its
+                priority whose turn has not.
 
         Raises one of `AWAY` when the broker does not answer; the message may have been sent.
         """
-        queue = RESUME_QUEUE if begun else queue_name(priority)
+        queue = RESUME_QUEUE if begun else queue_name(priority, held_back=held_back)
         self._app.send_task(TASK_NAME, args=[job_id], task_id=job_id, queue=queue)
 
 

@@ -18,6 +18,7 @@ UNUSED_INPUTS = "impasto:unused-inputs"  # inputs that no job may use any more, 
 COUNTERS = "impasto:counters"  # what has happened -> how often; never falls
 STATUSES = "impasto:statuses"  # status -> number of jobs
 UNFINISHED = "impasto:unfinished"  # owner -> number of unfinished jobs
+RUNNING_LIMITS = "impasto:running-limits"  # owner -> how many jobs run at a time; none: no limit
 WORKERS = "impasto:workers"  # names of workers, by when their registration runs out
 KEYS = "impasto:keys"  # id of an API key -> what is known of it, as JSON
 
@@ -40,6 +41,11 @@ def gone(job_id: str) -> str:
 def index(owner: str, status: JobStatus) -> str:
     """Ids of somebody's jobs in a status, sorted; ids are UUIDv7, so by age."""
     return f"impasto:jobs:{owner}:{status}"
+
+
+def held_back(owner: str) -> str:
+    """Waiting jobs of an owner that a worker put off, since as many run as may; the next first."""
+    return f"impasto:held-back:{owner}"
 
 
 def idempotency(owner: str, key_sha256: str) -> str:

@@ -33,12 +33,13 @@ from shared.jobs import (
     StoredOutput,
     StoredRequest,
 )
-from shared.scripts import Scripts
+from shared.scripts import PRIORITY_RANK, Scripts
 from shared.settings import Settings
 
 PREVIEW_WANTED_SECONDS = 30
 CHECKPOINTS_KEPT = 2
 WITHDRAWN_SECONDS = 3600  # longer than a command lies in the buffers of a frozen server
+TOLD_AGAIN_SECONDS = 86_400  # of an older end the webhook tells no more when the job is restored
 NEXT_JOBS = 2  # for each worker, that are not put off for long
 
 
@@ -89,7 +90,8 @@ class Due(NamedTuple):
     job_id: str
     priority: Priority
     begun: bool  # a worker had it
-    leased: bool  # and its lease has run out
+    leased: bool = False  # and its lease has run out
+    held_back: bool = False  # its turn had come, when as many of its owner ran as may
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,18 @@ class JobRecords:
         ticket: Ticket | None = None,
         *,
         max_unfinished_jobs: int | None = None,
+        max_running_jobs: int | None = None,
     ) -> Refusal | None:
         """Accept a job, and with it the idempotency key of its ticket. Returns why not, or None.
 
-        `max_unfinished_jobs` is how many its owner may have; the settings say it when None.
+        Args:
+            request: the job.
+            ticket: drawn for its idempotency key, if it has one.
+            max_unfinished_jobs: how many its owner may have. The settings say it when None.
+            max_running_jobs: how many of its owner's jobs run at a time, from now on and whenever
+                they were accepted. The settings say it when None.
         """
+        limit = self._settings.max_running_jobs if max_running_jobs is None else max_running_jobs
         outcome = self._scripts.run(
             "create",
             request.id,
@@ -130,6 +139,7 @@ class JobRecords:
             self._settings.max_unfinished_jobs
             if max_unfinished_jobs is None
             else max_unfinished_jobs,
+            "" if limit is None else limit,
             self._settings.republish_seconds,
             request.inputs.model_dump_json(),
             ticket.idempotency.key_sha256 if ticket else "",
@@ -156,9 +166,11 @@ class JobRecords:
         """Write a record that was lost. False: it is there, or the job was deleted.
 
         One that has not ended waits in the queue again, with a fence above all that it had, and
-        goes on from its `checkpoints`, the newest of which comes first.
+        goes on from its `checkpoints`, the newest of which comes first. How many jobs of its owner
+        run at a time say the settings, until the next one is accepted.
         """
         known = request.idempotency
+        limit = self._settings.max_running_jobs
         pairs = _fields(request)
         if checkpoints:
             pairs += ["checkpoints", json.dumps([each.model_dump() for each in checkpoints])]
@@ -181,6 +193,8 @@ class JobRecords:
                 known.key_sha256 if known else "",
                 known.request_sha256 if known else "",
                 self._settings.idempotency_seconds,
+                "" if limit is None else limit,
+                TOLD_AGAIN_SECONDS,
                 *pairs,
             )
         )
@@ -188,6 +202,10 @@ class JobRecords:
     def queue_is_full(self) -> bool:
         """Whether `create` would take no job now."""
         return int(self._redis.zcard(names.QUEUE)) >= self._settings.max_queued_jobs
+
+    def waiting_before(self, priority: Priority) -> int:
+        """How many jobs a new one of this priority would have before it."""
+        return int(self._redis.zcount(names.QUEUE, "-inf", PRIORITY_RANK[priority]))
 
     def get(self, job_id: str) -> tuple[JobRecord, int | None] | None:
         """The record and, while it is queued, the number of jobs before it; one round trip."""
@@ -247,19 +265,27 @@ class JobRecords:
         )
         return None if outcome is None else bool(outcome == "deleted")
 
-    def want_preview(self, job_id: str) -> None:
-        """Note that somebody looks at this job, so its worker makes previews for a while."""
-        self._redis.set(names.preview_wanted(job_id), "1", ex=PREVIEW_WANTED_SECONDS)
+    def want_preview(self, *job_ids: str) -> None:
+        """Note that somebody looks at these jobs, so their workers make previews for a while."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.set(names.preview_wanted(job_id), "1", ex=PREVIEW_WANTED_SECONDS)
+            pipe.execute()
 
     # -- what workers do ------------------------------------------------------------------------
+
+    def is_free(self, job_id: str) -> bool:
+        """Whether a claim would get the job, most likely."""
+        return bool(self._scripts.run("is_free", job_id))
 
     def claim(self, job_id: str, worker: str, claim: str | None = None) -> Lease | str:
         """Take the job's lease, or return why not.
 
         Whoever has no answer asks again with the same `claim`, a name that `new_claim` made.
 
-        That is gone, finished or busy; or the job ended right now: canceled, exhausted (it lost too
-        many workers) or overdue (it ran longer than it may).
+        That is gone, finished, busy, or held_back (as many jobs of its owner run as may; it is
+        called up when one of them ends); or the job ended right now: canceled, exhausted (it lost
+        too many workers) or overdue (it ran longer than it may).
         """
         exhausted = JobError(
             code=ErrorCode.MAX_ATTEMPTS,
@@ -356,14 +382,19 @@ class JobRecords:
         waiting one when it has waited twice as long.
         """
         workers = self._redis.zcard(names.WORKERS)
-        found = self._scripts.run(
+        lost, waiting = self._scripts.run(
             "take_due", limit, self._settings.republish_seconds, NEXT_JOBS * max(1, workers)
         )
-        rows = zip(*(found[column::4] for column in range(4)), strict=True)
-        return [
-            Due(str(job_id), Priority(priority), bool(begun), bool(leased))
-            for job_id, priority, begun, leased in rows
-        ]
+        return [*_due_jobs(lost, leased=True), *_due_jobs(waiting)]
+
+    def called_up(self, job_id: str) -> list[Due]:
+        """Jobs that need a message since a worker is done with this one.
+
+        That is this one, if it was given back, and those of its owner that were held back and may
+        run now. They are due: whoever is done sends their messages so that they need not wait for
+        the reconciler.
+        """
+        return _due_jobs(self._scripts.run("called_up", job_id))
 
     def due_at_once(self, jobs: Sequence[Due]) -> None:
         """Take back that these were taken: their messages could not be sent."""
@@ -409,6 +440,14 @@ def _fields(request: JobRequest) -> list[str]:
         ("retried_from", request.retried_from),
     ]
     return [part for name, value in pairs if value is not None for part in (name, value)]
+
+
+def _due_jobs(found: Sequence[Any], *, leased: bool = False) -> list[Due]:
+    rows = zip(*(found[column::4] for column in range(4)), strict=True)
+    return [
+        Due(str(job_id), Priority(priority), bool(begun), leased, held_back=bool(held_back))
+        for job_id, priority, begun, held_back in rows
+    ]
 
 
 def _from_hash(job_id: str, fields: dict[str, str]) -> JobRecord:

@@ -33,6 +33,7 @@ _SETS = (
     "COUNTERS",
     "STATUSES",
     "UNFINISHED",
+    "RUNNING_LIMITS",
 )
 _PLACE = "%s"  # where Lua's string.format puts an id; Python has no use for it
 
@@ -68,6 +69,7 @@ def _names() -> str:
         "GONE": names.gone(_PLACE),
         "INPUT_DELETING": names.input_deleting(_PLACE),
         "INDEX": names.index(_PLACE, JobStatus.QUEUED).replace(JobStatus.QUEUED, _PLACE),
+        "HELD_BACK": names.held_back(_PLACE),
         "IDEMPOTENCY": names.idempotency(_PLACE, _PLACE),
         "JOB_PREFIX": job_prefix(_PLACE),
         "CHECKPOINTS_PREFIX": checkpoints_prefix(_PLACE),

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.images import ImageLimits
+from shared.origins import parse_origins
 
 
 class Settings(BaseSettings):
@@ -47,7 +48,19 @@ class Settings(BaseSettings):
 
     api_host: str = Field("127.0.0.1", description="Address that the API listens on.")
     api_port: int = Field(8080, ge=0, le=65535, description="Port that the API listens on.")
-    api_threads: int = Field(8, ge=1, le=256, description="Threads of each API process.")
+    api_threads: int = Field(
+        16, ge=1, le=256, description="Requests that an API process works on at a time."
+    )
+    max_streams: int = Field(
+        500,
+        ge=1,
+        le=4096,
+        description="Streams of events and requests that wait for the end of a job, besides the"
+        " above, in an API process at a time; beyond it the API answers 503.",
+    )
+    max_key_streams: int = Field(
+        100, ge=1, description="Of these, those of one API key; beyond it the API answers 429."
+    )
     api_processes: int = Field(1, ge=1, le=64, description="API processes.")
     require_keys: bool = Field(
         False, description="Refuse whoever has no API key, even before the first key is made."
@@ -60,6 +73,28 @@ class Settings(BaseSettings):
         ge=0,
         description="How long an API process remembers a key that it has looked up, s: a key that"
         " is revoked works that much longer.",
+    )
+
+    requests_per_minute: int = Field(
+        6000,
+        ge=0,
+        description="Requests of one API key, or without keys of one address, that an API process"
+        " answers in a minute; beyond it 429. 0: no limit.",
+    )
+    jobs_per_minute: int = Field(
+        300,
+        ge=0,
+        description="Jobs and estimates that one API key, or without keys one address, may ask for"
+        " in a minute; beyond it 429. 0: no limit.",
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        description="Proxies in front of the API whose `X-Forwarded-...` headers are believed.",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages may use the API from a browser, separated by commas.",
     )
 
     max_request_bytes: int = Field(
@@ -81,6 +116,12 @@ class Settings(BaseSettings):
     )
     max_unfinished_jobs: int = Field(
         1_000, ge=1, description="Unfinished jobs of one API key; beyond it the API answers 429."
+    )
+    max_running_jobs: int | None = Field(
+        None,
+        ge=1,
+        description="Jobs of one API key that are painted at a time; the others wait. No limit when"
+        " not set.",
     )
     idempotency_seconds: int = Field(
         86_400, ge=60, description="How long an Idempotency-Key is remembered, s."
@@ -165,7 +206,16 @@ class Settings(BaseSettings):
     preview_interval_seconds: float = Field(
         2.0, ge=0, description="Shortest time between two previews of a job, s."
     )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="debug also logs every poll."
+    )
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json.")
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        parse_origins(value)  # says which one is none
+        return value
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeats(self) -> Self:

@@ -4,7 +4,7 @@ inputs/<sha256>                          an uploaded file, stored once however o
 probe                                    nothing: workers store it to see whether they can
 jobs/<id>/request.json                   what was asked for, and
 jobs/<id>/end.json                       how it ended: from these a lost record is written again
-jobs/<id>/preview.jpg                    the newest preview, replaced while the job runs
+jobs/<id>/previews/<step>.jpg            the picture as it was after that step
 jobs/<id>/checkpoints/<lease>-<step>-<sha256>.pt
                                          the engine's state; the record says which one counts
 jobs/<id>/<lease>/result.<extension>     immutable; the token of the lease keeps a stale worker's
@@ -13,7 +13,7 @@ jobs/<id>/<lease>/manifest.json          files apart; the latter says what repro
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -132,6 +132,17 @@ class Storage:
             self.put(input_key(digest), data, "application/octet-stream")
         return digest
 
+    def put_input_file(self, file: IO[bytes], sha256: str) -> None:
+        """Store an uploaded file, whose SHA-256 is known, without having it in memory."""
+        if not self.exists(input_key(sha256)):
+            file.seek(0)
+            self._writer.put_object(
+                Bucket=self._bucket,
+                Key=input_key(sha256),
+                Body=file,
+                ContentType="application/octet-stream",
+            )
+
     def get(self, key: str) -> bytes:
         """The bytes under `key`. Raises `ObjectMissing`, or one of `STORAGE_ERRORS`."""
         try:
@@ -233,9 +244,14 @@ def input_key(sha256: str) -> str:
     return f"{INPUTS}{sha256}"
 
 
-def preview_key(job_id: str) -> str:
-    """Where the newest preview of a job lies."""
-    return f"{job_prefix(job_id)}preview.jpg"
+def previews_prefix(job_id: str) -> str:
+    """Under which the previews of a job lie."""
+    return f"{job_prefix(job_id)}previews/"
+
+
+def preview_key(job_id: str, step: int) -> str:
+    """Where the preview of a step lies."""
+    return f"{previews_prefix(job_id)}{step}.jpg"
 
 
 def result_key(job_id: str, token: str, extension: str) -> str:

@@ -37,6 +37,9 @@ class Worker(BaseModel):
     memory_bytes: int | None = Field(
         None, description="Memory that it takes: of the GPU if it has one, else of the machine."
     )
+    available_bytes: int | None = Field(
+        None, description="Memory that a picture can have there, when the worker is idle."
+    )
 
 
 class WorkerList(BaseModel):

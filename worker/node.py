@@ -20,7 +20,7 @@ from shared.settings import Settings
 from shared.storage import Storage
 from shared.workers import Worker, WorkerRegistry
 from worker.engine import VGG19, Weights, measure_speed
-from worker.engine.memory import release_memory, taken_bytes
+from worker.engine.memory import available_bytes, release_memory, taken_bytes
 from worker.heartbeat import Heartbeat
 from worker.postman import Postman
 from worker.reconciler import Reconciler
@@ -75,6 +75,7 @@ class Node:
             weights_sha256=weights.sha256,
             cores=cores.pool,
             speed=None,
+            available_bytes=available_bytes(network.device),
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             job_id=None,
         )
@@ -106,7 +107,11 @@ class Node:
                 release_memory(network.device)
 
         def tell(speed: Speed) -> None:
-            heartbeat.tell(speed=speed, device_name=network.device_name)
+            heartbeat.tell(
+                speed=speed,
+                device_name=network.device_name,
+                available_bytes=available_bytes(network.device),
+            )
 
         heartbeat.start()
         threads.take()

@@ -18,11 +18,12 @@ class Pace:
     shorter, and a run that recovers from a divergence goes back some steps.
     """
 
-    def __init__(self, levels: Sequence[Level], deadline_seconds: float | None = None) -> None:
+    def __init__(self, levels: Sequence[Level], remaining_seconds: float | None = None) -> None:
         self._levels = levels
         self._last = time.monotonic()
-        self._deadline = None if deadline_seconds is None else self._last + deadline_seconds
+        self._deadline = None if remaining_seconds is None else self._last + remaining_seconds
         self._seconds_per_step: float | None = None
+        self._measured = 0  # steps that the above is the mean of
         self._progress: Progress | None = None
 
     def step(self, progress: Progress) -> None:
@@ -31,12 +32,14 @@ class Pace:
         seconds, self._last = now - self._last, now
         before, self._progress = self._progress, progress
         if self._seconds_per_step is None or before is None:
+            # It has looked at the images too, and counts only until there is a second one.
             self._seconds_per_step = seconds
         elif before.level != progress.level:
             # The first step at a level also looks at the images: what is known is scaled instead.
             self._seconds_per_step *= _pixels(progress) / _pixels(before)
         else:
-            self._seconds_per_step += (seconds - self._seconds_per_step) / WINDOW_STEPS
+            self._measured = min(self._measured + 1, WINDOW_STEPS)
+            self._seconds_per_step += (seconds - self._seconds_per_step) / self._measured
 
     @property
     def steps_per_second(self) -> float | None:

@@ -101,7 +101,7 @@ def _run_steps(
         checkpoints.save_if_due(run, clock.seconds, reporter.eta_seconds)
     if progress is None:
         raise AssertionError("a run has at least one step left: checkpoints are taken before")
-    return reporter.describe(progress)
+    return reporter.finish(progress)
 
 
 def _store(

@@ -1,7 +1,17 @@
 /** The HTTP calls of the page, and the shapes they answer with. */
 
+import { readEvents } from './events.js';
+import { anotherKey, currentKey } from './keys.js';
+import { patiently } from './patience.js';
+import { Problem } from './problem.js';
+import { upload } from './upload.js';
+
+export { Problem };
+
 /**
  * @typedef {'queued' | 'running' | 'succeeded' | 'failed' | 'canceled'} Status
+ *
+ * @typedef {{content: number, style: number, tv: number, total: number}} Losses
  *
  * @typedef {object} Progress
  * @property {number} step
@@ -10,22 +20,42 @@
  * @property {number} level             of the pyramid, from 1, the coarsest first
  * @property {number} width_px          of the level
  * @property {number} height_px
- * @property {?{content: number, style: number, tv: number, total: number}} losses
+ * @property {?Losses} losses
  * @property {?number} steps_per_second
  * @property {?number} eta_seconds
+ * @property {number[]} previews        steps of which there is a preview, oldest first
+ *
+ * @typedef {object} Output
+ * @property {string} content_type
+ * @property {number} width_px
+ * @property {number} height_px
+ * @property {number} size_bytes
+ * @property {string} sha256
+ *
+ * @typedef {{at: string, event: string, detail: string}} HistoryEntry
  *
  * @typedef {object} Job
  * @property {string} id
  * @property {Status} status
  * @property {string} created_at        RFC 3339, UTC
+ * @property {?string} started_at
+ * @property {?string} finished_at
+ * @property {?string} expires_at
  * @property {?string} cancel_requested_at
+ * @property {number} attempt
+ * @property {?string} retried_from     id of the job that this one repeats
+ * @property {Priority} priority
  * @property {?number} queue_position   jobs before this one, while it is queued
  * @property {Record<string, any>} params
- * @property {Record<string, string>} metadata
+ * @property {Record<string, any>} metadata
+ * @property {{content: ?string, styles: string[], masks: string[], init: ?string}} inputs  SHA-256
  * @property {?Progress} progress
- * @property {?{content_type: string, width_px: number, height_px: number}} output
+ * @property {?Output} output
  * @property {?{code: string, message: string}} error
+ * @property {HistoryEntry[]} history   newest last
  * @property {{queue_seconds: ?number, run_seconds: ?number}} metrics
+ *
+ * @typedef {{jobs: Job[], next_cursor: ?string}} JobPage
  *
  * @typedef {object} Preset
  * @property {string} name
@@ -35,99 +65,223 @@
  * @property {boolean} uses_styles      whether it needs paintings
  * @property {Record<string, any>} parameters  every value, as the preset resolves it
  *
- * @typedef {{content: ?File, styles: File[]}} Inputs
+ * @typedef {object} Catalog
+ * @property {Preset[]} presets
+ * @property {Record<string, any>} parameters_schema  JSON Schema
+ * @property {import('./pictures.js').Limits} [limits]
+ *
+ * @typedef {object} Worker
+ * @property {string} name
+ * @property {boolean} busy
+ * @property {?string} job_id           of one's own job that it paints
+ *
+ * @typedef {object} Estimate
+ * @property {number} steps
+ * @property {number} width_px
+ * @property {number} height_px
+ * @property {number} memory_bytes
+ * @property {?{low: number, high: number}} seconds
+ * @property {number} workers           that are up
+ * @property {number} able              of these, those with the memory, as far as known
+ * @property {number} waiting_jobs      before a new one of normal priority
+ *
+ * @typedef {'high' | 'normal' | 'low'} Priority
+ *
+ * @typedef {{content?: ?Blob, styles?: Blob[], masks?: Blob[], init?: ?Blob}} Inputs  files keep their names
  */
 
-/** What went wrong, as the service's problem details say it (RFC 9457). */
-export class Problem extends Error {
-  /**
-   * @param {number} status  of HTTP; 0 when there was no answer at all
-   * @param {string} message  a sentence for the person at the page
-   * @param {{errors?: {pointer: string, detail: string}[], retryAfterSeconds?: number}} [more]
-   */
-  constructor(status, message, { errors = [], retryAfterSeconds = 0 } = {}) {
-    super(message);
-    this.status = status;
-    this.errors = errors;
-    this.retryAfterSeconds = retryAfterSeconds;
-  }
-}
+/** Whether requests carry a key. */
+export const hasKey = () => currentKey() !== null;
 
 /**
+ * Hands a job in. With an idempotency key it is sent again while the service is busy or away: the key makes
+ * one job of however many requests.
+ *
  * @param {Inputs} inputs
  * @param {Record<string, unknown>} params
- * @param {Record<string, string>} metadata
+ * @param {Record<string, unknown>} metadata
+ * @param {object} [how]
+ * @param {Priority} [how.priority]
+ * @param {AbortSignal} [how.signal]
+ * @param {string} [how.idempotencyKey]
+ * @param {(fraction: number) => void} [how.onUpload]  told how much of the pictures is sent, from 0 to 1
  * @returns {Promise<Job>}
  */
-export function submitJob({ content, styles }, params, metadata) {
+export function submitJob(inputs, params, metadata, { priority, signal, idempotencyKey, onUpload } = {}) {
+  const { content, styles = [], masks = [], init } = inputs;
   const body = new FormData();
   if (content) body.append('content', content);
   for (const style of styles) body.append('style', style);
+  for (const mask of masks) body.append('mask', mask);
+  if (init) body.append('init', init);
   body.append('params', JSON.stringify(params));
   body.append('metadata', JSON.stringify(metadata));
-  return json('/v1/jobs', { method: 'POST', body });
+  if (priority) body.append('priority', priority);
+  const send = () => post('/v1/jobs', { body, signal, onUpload }, idempotencyKey);
+  return idempotencyKey ? patiently(send, signal) : send();
 }
-
-/** @returns {Promise<Job>} */
-export const getJob = (id, signal) => json(jobUrl(id), { signal });
-
-/** @returns {Promise<Job>} */
-export const cancelJob = (id) => json(`${jobUrl(id)}/cancel`, { method: 'POST' });
-
-/** The newest jobs first. @returns {Promise<Job[]>} */
-export const listJobs = async (limit) => (await json(`/v1/jobs?limit=${limit}`)).jobs;
-
-/** @returns {Promise<Preset[]>} */
-export const listPresets = async () => (await json('/v1/presets')).presets;
-
-/** @returns {Promise<object[]>} */
-export const listWorkers = async () => (await json('/v1/workers')).workers;
-
-/** Where the finished picture lies, on this origin. */
-export const resultUrl = (id) => `${jobUrl(id)}/result?proxy=1`;
-
-/** The finished picture. @param {string} id @param {AbortSignal} signal @returns {Promise<Blob>} */
-export const getResult = async (id, signal) => (await request(resultUrl(id), { signal })).blob();
-
-export const manifestUrl = (id) => `${jobUrl(id)}/manifest`;
 
 /**
- * The newest preview, or null when there is none that is newer than `etag`.
+ * What a job would take.
  *
- * @param {string} id
- * @param {?string} etag  of the preview that is shown already
- * @param {AbortSignal} signal
- * @returns {Promise<?{picture: Blob, etag: ?string}>}
+ * @param {object} body  see `POST /v1/estimate`
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Estimate>}
  */
-export async function getPreview(id, etag, signal) {
-  const headers = etag ? { 'If-None-Match': etag } : {};
-  const response = await fetch(`${jobUrl(id)}/preview`, { headers, signal });
-  if (response.status !== 200) return null;
-  return { picture: await response.blob(), etag: response.headers.get('ETag') };
+export const estimate = (body, signal) =>
+  json('/v1/estimate', {
+    method: 'POST',
+    body: JSON.stringify(body),
+    headers: { 'Content-Type': 'application/json' },
+    signal,
+  });
+
+/** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Job>} */
+export const getJob = (id, signal) => json(jobUrl(id), { signal });
+
+/**
+ * Own jobs, the newest first.
+ *
+ * @param {{status?: Status[], limit?: number, cursor?: ?string, signal?: AbortSignal}} [which]
+ * @returns {Promise<JobPage>}
+ */
+export function listJobs({ status, limit, cursor, signal } = {}) {
+  const query = new URLSearchParams();
+  if (status?.length) query.set('status', status.join(','));
+  if (limit) query.set('limit', String(limit));
+  if (cursor) query.set('cursor', cursor);
+  return json(`/v1/jobs?${query}`, { signal });
 }
 
+/** @param {string} id @returns {Promise<Job>} */
+export const cancelJob = (id) => patiently(() => post(`${jobUrl(id)}/cancel`));
+
+/** A new job like this one. @param {string} id @returns {Promise<Job>} */
+export function retryJob(id) {
+  const idempotencyKey = crypto.randomUUID();
+  return patiently(() => post(`${jobUrl(id)}/retry`, {}, idempotencyKey));
+}
+
+/** Removes a finished job and its pictures. @param {string} id @returns {Promise<void>} */
+export const deleteJob = (id) =>
+  patiently(async () => {
+    await request(jobUrl(id), { method: 'DELETE', insists: true }).catch((problem) => {
+      if (![404, 410].includes(problem.status)) throw problem; // it is gone: what was wanted
+    });
+  });
+
+/** The finished picture. @param {string} id @param {AbortSignal} [signal] @returns {Promise<Blob>} */
+export const getResult = (id, signal) => blob(`${jobUrl(id)}/result?proxy=1`, signal);
+
+/** What reproduces the picture. @param {string} id @param {AbortSignal} [signal] @returns {Promise<Blob>} */
+export const getManifest = (id, signal) => blob(`${jobUrl(id)}/manifest`, signal);
+
+/**
+ * The picture as it was after a step; asking keeps new ones coming.
+ *
+ * @param {string} id
+ * @param {number} step  one of `progress.previews`
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Blob>}
+ */
+export const getPreview = (id, step, signal) => blob(`${jobUrl(id)}/preview?step=${step}`, signal);
+
+/**
+ * An image that a job was made from.
+ *
+ * @param {string} id  of the job
+ * @param {string} sha256  of the image, from `job.inputs`
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Blob>}
+ */
+export const getInput = (id, sha256, signal) => blob(`${jobUrl(id)}/inputs/${sha256}`, signal);
+
+/**
+ * What happens to a job, as it happens.
+ *
+ * @param {string} id
+ * @param {?string} lastEventId  of an earlier stream: only what came later is sent
+ * @param {AbortSignal} signal
+ * @returns {AsyncGenerator<import('./events.js').StreamEvent>} ends with the stream, or with a Problem
+ */
+export async function* events(id, lastEventId, signal) {
+  /** @type {Record<string, string>} */
+  const headers = { Accept: 'text/event-stream' };
+  if (lastEventId) headers['Last-Event-ID'] = lastEventId;
+  const response = await request(`${jobUrl(id)}/events`, { headers, signal, cache: 'no-store' });
+  if (response.body && response.status !== 204) yield* readEvents(response.body);
+}
+
+/** @returns {Promise<Catalog>} */
+export const listPresets = () => json('/v1/presets');
+
+/** @returns {Promise<Worker[]>} */
+export const listWorkers = async () => (await json('/v1/workers')).workers;
+
+/** @param {string} id */
 const jobUrl = (id) => `/v1/jobs/${encodeURIComponent(id)}`;
 
-/** @param {string} url @param {RequestInit} [options] */
+/** @param {string} url @param {Options} [options] */
 const json = async (url, options) => (await request(url, options)).json();
 
-/** Fetches, or throws a Problem. @param {string} url @param {RequestInit} [options] */
-async function request(url, options) {
-  let response;
+/**
+ * `insists`: the visitor has pressed a button for it.
+ *
+ * @typedef {RequestInit & {insists?: boolean, onUpload?: (fraction: number) => void}} Options
+ */
+
+/** @param {string} url @param {AbortSignal} [signal] */
+const blob = async (url, signal) => (await request(url, { signal })).blob();
+
+/** @param {string} url @param {Options} [options] @param {string} [idempotencyKey] */
+const post = (url, options = {}, idempotencyKey = undefined) =>
+  json(url, {
+    ...options,
+    method: 'POST',
+    insists: true,
+    headers: idempotencyKey ? { 'Idempotency-Key': idempotencyKey } : {},
+  });
+
+/**
+ * Fetches with the visitor's key, and asks for one where it is needed.
+ *
+ * @param {string} url
+ * @param {Options} [options]
+ * @returns {Promise<Response>} a good one; anything else is thrown as a Problem
+ */
+async function request(url, { insists = false, onUpload, ...options } = {}) {
+  for (;;) {
+    const key = currentKey();
+    const response = await answer(url, withKey(options, key), onUpload);
+    if (response.ok) return response;
+    const problem = await problemOf(response);
+    if (response.status !== 401) throw problem;
+    // While this was on its way, another request may have got a key already.
+    if (key === currentKey() && !(await anotherKey(problem.message, { insists }))) throw problem;
+    options.signal?.throwIfAborted();
+  }
+}
+
+/** @param {RequestInit} options @param {?string} key @returns {RequestInit} */
+function withKey(options, key) {
+  return key ? { ...options, headers: { ...options.headers, Authorization: `Bearer ${key}` } } : options;
+}
+
+/** @param {string} url @param {RequestInit} options @param {((fraction: number) => void) | undefined} onUpload */
+async function answer(url, options, onUpload) {
   try {
-    response = await fetch(url, options);
+    return onUpload ? await upload(url, options, onUpload) : await fetch(url, options);
   } catch (error) {
-    if (error.name === 'AbortError') throw error;
+    if (options.signal?.aborted) throw error;
     throw new Problem(0, 'The service does not answer. Is it still running?');
   }
-  if (!response.ok) throw await problemOf(response);
-  return response;
 }
 
 /** @param {Response} response */
 async function problemOf(response) {
   const body = await response.json().catch(() => ({}));
   return new Problem(response.status, body.detail || body.title || `The service answered ${response.status}.`, {
+    code: body.code,
     errors: body.errors,
     retryAfterSeconds: Number(response.headers.get('Retry-After')) || 0,
   });

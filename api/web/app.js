@@ -2,30 +2,42 @@
 
 import { listPresets } from './api.js';
 import { Compose } from './compose.js';
-import { picturesOf } from './dropzone.js';
-import { isFinished } from './follow.js';
 import { Gallery } from './gallery.js';
 import { JobView } from './job.js';
+import { wireKeys } from './key_dialog.js';
+import { tellOfEnd, wireNotices } from './notices.js';
+import { isTransient, sleep } from './patience.js';
+import { holdsFiles, picturesOf } from './pictures.js';
 import { showProblem } from './problem.js';
+import { wireShortcuts } from './shortcuts.js';
 import { watchWorkers } from './workers.js';
 
 const PRESETS_RETRY_SECONDS = 3;
 
-const element = (id) => document.getElementById(id);
+/** @typedef {import('./api.js').Job} Job */
 
-const gallery = new Gallery();
 const compose = new Compose((job) => goTo(`#job/${job.id}`));
-const jobView = new JobView({
-  onUpdate(job) {
-    gallery.update(job);
-    if (isFinished(job)) gallery.refresh();
-  },
-  onAgain(job, inputs) {
-    compose.refill(job, inputs);
-    goTo('#');
+const gallery = new Gallery({
+  onEnd: tellOfEnd,
+  onReuse: reuse,
+  onDeleted(id) {
+    if (location.hash === `#job/${id}`) goTo('#');
   },
 });
+const jobView = new JobView({
+  onUpdate: (job) => gallery.update(job),
+  onReuse: reuse,
+  onNew: (job) => goTo(`#job/${job.id}`),
+  onDelete: (job) => gallery.remove(job),
+});
 
+/** @param {Job} job */
+function reuse(job) {
+  goTo('#');
+  compose.refill(job);
+}
+
+/** @param {string} hash */
 function goTo(hash) {
   location.hash = hash;
 }
@@ -41,19 +53,31 @@ function route() {
   else jobView.open(decodeURIComponent(id));
 }
 
+/** Where somebody goes on reading who has just been brought here. */
+const heading = () => /** @type {HTMLElement} */ (document.querySelector('.room:not([hidden]) h1'));
+
 window.addEventListener('hashchange', () => {
   route();
   window.scrollTo({ top: 0 });
-  document.querySelector('.room:not([hidden]) h1').focus({ preventScroll: true });
+  heading().focus({ preventScroll: true });
 });
 
-/** Pictures that miss a frame, or come from the clipboard, still find their place. */
+element('skip').addEventListener('click', (event) => {
+  event.preventDefault(); // the address says which job is shown
+  heading().focus();
+});
+
+/**
+ * Pictures that miss a frame, or come from the clipboard, still find their place.
+ *
+ * @param {Event} event
+ * @param {?DataTransfer} transfer
+ */
 function take(event, transfer) {
-  const pictures = picturesOf(transfer);
-  if (pictures.length === 0) return;
+  if (!holdsFiles(transfer)) return;
   event.preventDefault();
   goTo('#');
-  compose.take(pictures);
+  compose.take(picturesOf(transfer));
 }
 
 document.addEventListener('paste', (event) => take(event, event.clipboardData));
@@ -65,14 +89,53 @@ document.addEventListener('drop', (event) => {
 
 /** Nothing can be ordered before the presets are known, so this does not give up. */
 async function loadPresets() {
-  try {
-    compose.setPresets(await listPresets());
-  } catch (problem) {
-    showProblem(element('compose-problem'), problem);
-    setTimeout(loadPresets, 1000 * PRESETS_RETRY_SECONDS);
+  for (;;) {
+    try {
+      return compose.setPresets(await listPresets());
+    } catch (problem) {
+      showProblem(element('compose-problem'), problem);
+      if (!isTransient(problem)) return;
+    }
+    await sleep(PRESETS_RETRY_SECONDS);
   }
 }
 
+/** Goes to the work that hangs beside this one. @param {1 | -1} direction */
+function goBeside(direction) {
+  const id = gallery.beside(direction);
+  if (id) goTo(`#job/${id}`);
+}
+
+/** Presses a button, if it is there to be pressed. @param {string} id */
+function press(id) {
+  const button = element(id);
+  if (button.offsetParent !== null) button.click();
+}
+
+wireKeys(() => {
+  route();
+  watchWorkers(element('workers'));
+});
+wireNotices(element('allow-notices'));
+wireShortcuts({
+  n: () => goTo('#'),
+  g: () => {
+    element('gallery-heading').scrollIntoView();
+    element('gallery-heading').focus({ preventScroll: true });
+  },
+  j: () => goBeside(1),
+  k: () => goBeside(-1),
+  p: () => jobView.togglePlay(),
+  c: () => press('compare'),
+  z: () => press('zoom'),
+  d: () => press('download-picture'),
+  t: () => press('theme'),
+});
 watchWorkers(element('workers'));
 loadPresets();
 route();
+
+/** @param {string} id @returns {HTMLElement} */
+function element(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}

@@ -1,180 +1,349 @@
-/** The form in which a picture is ordered: two kinds of pictures, a manner, a size, a strength. */
+/** The room in which a picture is ordered: photographs and paintings on the wall, how to paint beside it. */
 
-import { submitJob } from './api.js';
+import * as api from './api.js';
+import { Controls } from './controls.js';
+import { Drawer } from './drawer.js';
 import { Dropzone } from './dropzone.js';
-import { multiplier, number, title } from './format.js';
-import { keep } from './keepsakes.js';
+import { EstimateLine } from './estimate.js';
+import { clearErrors, showErrors } from './fields.js';
+import { Manners } from './manners.js';
+import { Sheet } from './parameters.js';
+import { readPicture } from './pictures.js';
 import { showProblem } from './problem.js';
+import { curl, python } from './snippets.js';
+import { drawVeils, Styles } from './styles.js';
+
+const COPIED_SECONDS = 3;
+const SNIPPETS = { curl, python };
 
 const element = (id) => document.getElementById(id);
 
+/**
+ * @typedef {import('./api.js').Job} Job
+ * @typedef {import('./pictures.js').Picture} Picture
+ *
+ * @typedef {object} Catalog                   what `GET /v1/presets` answers
+ * @property {import('./api.js').Preset[]} presets
+ * @property {import('./parameters.js').Schema} parameters_schema
+ * @property {import('./pictures.js').Limits} [limits]
+ */
+
 export class Compose {
-  /** @type {Map<string, import('./api.js').Preset>} */
-  #presets = new Map();
   #form = element('compose');
   #problem = element('compose-problem');
   #submit = element('submit');
-  #size = element('size');
-  #strength = element('strength');
-  #steps = element('steps');
+  #priority = element('priority');
+  #sheet = new Sheet();
+  #manners = new Manners(this.#sheet);
+  #controls = new Controls(this.#sheet);
+  #drawer = new Drawer(this.#sheet);
+  #estimate = new EstimateLine();
   #content;
-  #style;
+  #styles;
+  #beginning;
+  /** @type {HTMLCanvasElement} */
+  #veils = document.createElement('canvas');
+  /** What an earlier job was given besides, and is given again. @type {Record<string, any>} */
+  #notes = {};
+  /** Makes one job of however many attempts; another order gets another one. */
+  #idempotencyKey = crypto.randomUUID();
+  #isBusy = false;
   #onSubmitted;
 
-  /** @param {(job: import('./api.js').Job) => void} onSubmitted */
+  /** @param {(job: Job) => void} onSubmitted */
   constructor(onSubmitted) {
     this.#onSubmitted = onSubmitted;
-    const clear = () => showProblem(this.#problem, null);
-    this.#content = new Dropzone(element('content'), clear);
-    this.#style = new Dropzone(element('style'), clear);
+    const changed = () => this.#changed();
+    this.#content = new Dropzone(element('content'), changed);
+    this.#beginning = new Dropzone(element('beginning'), changed);
+    this.#styles = new Styles(element('style'), {
+      onChange: changed,
+      getPhotograph: () => (this.#content.isUsed ? (this.#content.pictures[0] ?? null) : null),
+    });
+    this.#veils.className = 'veils';
+    this.#sheet.addEventListener('change', () => this.#onSheet());
+    this.#priority.addEventListener('change', changed);
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#order();
     });
-    this.#size.addEventListener('input', () => this.#markSize());
-    this.#strength.addEventListener('input', () => this.#nameStrength());
-    element('sizes').addEventListener('click', ({ target }) => {
-      if (target.value) this.#setSize(target.value);
+    element('reset').addEventListener('click', () => this.#reset());
+    element('copy').addEventListener('click', ({ target }) => {
+      if (target.value) this.#copy(target.value);
     });
   }
 
-  /** @param {import('./api.js').Preset[]} presets  the first is chosen */
-  setPresets(presets) {
-    this.#presets = new Map(presets.map((preset) => [preset.name, preset]));
-    element('presets').replaceChildren(...presets.map((preset) => this.#presetChip(preset)));
-    this.#choosePreset(presets[0].name);
-    this.#setSize(presets[0].parameters.size);
+  /** @param {Catalog} catalog  its first preset is chosen */
+  setPresets({ presets, parameters_schema: schema, limits = {} }) {
+    for (const zone of this.#zones) zone.limits = limits;
+    this.#manners.setPresets(presets, () => this.#sheet.setCatalog(presets, schema));
+    this.#controls.setBounds(limits);
+    this.#drawer.build();
     this.#setBusy(false);
     showProblem(this.#problem, null);
   }
 
-  /** Takes pictures that were dropped or pasted anywhere: the photograph first, then paintings. */
-  take(pictures) {
+  /**
+   * Takes pictures that were dropped or pasted anywhere: the photograph first, then paintings.
+   *
+   * @param {File[] | Promise<File[]>} files
+   */
+  async take(files) {
+    const pictures = await files;
+    if (!this.#content.isEmpty || !this.#content.isUsed) return this.#styles.zone.add(pictures);
     const [first, ...others] = pictures;
-    if (this.#content.files.length > 0 || !this.#content.isUsed) return this.#style.add(pictures);
-    this.#content.add([first]);
-    this.#style.add(others);
+    await this.#content.add([first]);
+    await this.#styles.zone.add(others);
   }
 
   /**
-   * Fills the form from an earlier job, and the pictures where they are still known.
+   * Fills the form from an earlier job: every parameter, and every picture that the service still has. What
+   * is missing then is said.
    *
-   * @param {import('./api.js').Job} job
-   * @param {?import('./api.js').Inputs} inputs
+   * @param {Job} job
    */
-  refill({ params }, inputs) {
-    if (inputs) {
-      this.#content.set(inputs.content ? [inputs.content] : []);
-      this.#style.set(inputs.styles);
-    }
-    const preset = this.#presets.get(params.preset);
-    if (!preset) return;
-    this.#choosePreset(preset.name);
-    this.#setSize(params.size);
-    this.#strength.value = String(Math.log10(params.style_weight / preset.parameters.style_weight));
-    this.#nameStrength();
-    this.#steps.value = params.steps === preset.parameters.steps ? '' : params.steps;
-    if (this.#steps.value) this.#steps.closest('details').open = true;
-  }
-
-  async #order() {
-    const missing = this.#missing();
-    showProblem(this.#problem, missing && new Error(missing.sentence));
-    if (missing) return missing.field.focus();
-
-    const inputs = {
-      content: this.#content.isUsed ? this.#content.files[0] : null,
-      styles: this.#style.isUsed ? this.#style.files : [],
-    };
+  async refill(job) {
+    const { params, metadata, inputs, priority } = job;
+    const { content_name: contentName, style_names: styleNames, ...notes } = metadata;
+    this.#notes = notes;
+    this.#priority.value = priority ?? 'normal';
+    this.#sheet.fill({ ...params, style_weights: null });
+    this.#tell('Fetching the pictures …');
     this.#setBusy(true);
+    const missing = [];
+    const names = Array.isArray(styleNames) ? styleNames : [];
+    const fetched = async (sha256, name) => {
+      const file = sha256 && (await fetchInput(job.id, sha256, name));
+      if (file || !sha256) return file;
+      missing.push(name);
+      return null;
+    };
     try {
-      const job = await submitJob(inputs, this.#params(), namesOf(inputs));
-      await keep(job.id, inputs);
-      this.#onSubmitted(job);
+      const [content, beginning, ...styles] = await Promise.all([
+        fetched(inputs.content, nameOr(contentName, 'photograph')),
+        fetched(inputs.init, 'beginning'),
+        ...inputs.styles.map((sha256, index) => fetched(sha256, nameOr(names[index], `painting ${index + 1}`))),
+      ]);
+      const masks = await Promise.all(inputs.masks.map((sha256, index) => fetched(sha256, `mask-${index + 1}.png`)));
+      this.#content.set(await pictures(content));
+      this.#beginning.set(await pictures(beginning));
+      // With a painting missing, weights and masks would go to the wrong ones.
+      const isWhole = [...styles, ...masks].every(Boolean);
+      await this.#styles.fill(await pictures(...styles), isWhole ? params.style_weights : null, isWhole ? masks : []);
+      this.#tell(noticeOf(missing, params));
     } catch (problem) {
+      this.#tell('');
       showProblem(this.#problem, problem);
     } finally {
       this.#setBusy(false);
     }
   }
 
-  /** The first thing that is still needed, as a sentence and the field to put it right. */
+  get #zones() {
+    return [this.#content, this.#styles.zone, this.#beginning];
+  }
+
+  async #order() {
+    if (this.#isBusy) return;
+    this.#setBusy(true);
+    try {
+      await Promise.all(this.#zones.map(({ ready }) => ready));
+      if (this.#refuse()) return;
+      const { inputs, params, metadata, priority } = await this.#request();
+      const job = await api.submitJob(inputs, params, metadata, {
+        priority,
+        idempotencyKey: this.#idempotencyKey,
+        onUpload: (share) => this.#showUpload(share),
+      });
+      this.#idempotencyKey = crypto.randomUUID();
+      this.#tell('');
+      this.#onSubmitted(job);
+    } catch (problem) {
+      this.#showProblem(problem);
+    } finally {
+      this.#setBusy(false);
+    }
+  }
+
+  /** Says what is still needed, where it is put right. @returns {boolean} whether something is */
+  #refuse() {
+    const missing = this.#missing();
+    showProblem(this.#problem, missing && new Error(missing.sentence));
+    missing?.field.focus();
+    return Boolean(missing);
+  }
+
   #missing() {
-    if (this.#content.isUsed && this.#content.files.length === 0)
+    const { init } = this.#values;
+    if (this.#content.isUsed && this.#content.isEmpty)
       return { sentence: 'Choose a photograph first.', field: this.#content };
-    if (this.#style.isUsed && this.#style.files.length === 0)
-      return { sentence: 'Choose a painting for the style.', field: this.#style };
-    const invalid = [this.#size, this.#steps].find((field) => !field.checkValidity());
-    return invalid && { sentence: `${sentenceStart(invalid)}: ${invalid.validationMessage}`, field: invalid };
+    if (this.#styles.zone.isUsed && this.#styles.zone.isEmpty)
+      return { sentence: 'Choose a painting for the style.', field: this.#styles.zone };
+    if (init === 'image' && this.#beginning.isEmpty)
+      return { sentence: 'Choose the picture to begin with.', field: this.#beginning };
+    const { invalid } = this.#controls;
+    if (!invalid) return null;
+    invalid.closest('details')?.setAttribute('open', '');
+    return { sentence: `${nameOf(invalid)}: ${invalid.validationMessage}`, field: invalid };
   }
 
-  /** Only what differs from the preset, so that the preset stays in charge of the rest. */
-  #params() {
-    const preset = this.#preset();
-    const params = { preset: preset.name };
-    if (this.#size.value) params.size = this.#size.valueAsNumber;
-    if (this.#steps.value) params.steps = this.#steps.valueAsNumber;
-    const strength = this.#strength.valueAsNumber;
-    if (strength !== 0) params.style_weight = preset.parameters.style_weight * multiplier(strength);
-    return params;
+  get #values() {
+    return { init: this.#sheet.get('init') };
   }
 
-  #preset() {
-    return this.#presets.get(new FormData(this.#form).get('preset'));
+  /** What is posted. */
+  async #request() {
+    const { content, styles, init, params, metadata, priority } = this.#plan();
+    const masks = styles.length > 0 ? await this.#styles.maskFiles() : [];
+    return { inputs: { content, styles, masks, init }, params, metadata, priority };
   }
 
-  /** @param {import('./api.js').Preset} preset */
-  #presetChip(preset) {
-    const label = document.createElement('label');
-    const radio = document.createElement('input');
-    radio.type = 'radio';
-    radio.name = 'preset';
-    radio.value = preset.name;
-    radio.setAttribute('aria-describedby', 'preset-summary');
-    radio.addEventListener('change', () => this.#choosePreset(preset.name));
-    const name = document.createElement('span');
-    name.textContent = title(preset.name);
-    label.append(radio, name);
-    return label;
+  /** What is posted, but the masks. */
+  #plan() {
+    const content = this.#content.isUsed ? (this.#content.pictures[0]?.file ?? null) : null;
+    const styles = this.#styles.zone.isUsed ? this.#styles.files : [];
+    const init = this.#values.init === 'image' ? (this.#beginning.pictures[0]?.file ?? null) : null;
+    const params = this.#sheet.toJSON();
+    delete params.style_weights;
+    if (styles.length > 0 && this.#styles.weights) params.style_weights = this.#styles.weights;
+    if (content) delete params.aspect_ratio; // the picture has the photograph's
+    const metadata = { ...this.#notes, style_names: styles.map(({ name }) => name) };
+    if (content) metadata.content_name = content.name;
+    return { content, styles, init, params, metadata, priority: this.#priority.value };
   }
 
-  #choosePreset(name) {
-    const preset = this.#presets.get(name);
-    this.#form.elements.preset.value = name;
-    const summary = element('preset-summary');
-    summary.textContent = preset.summary;
-    summary.title = preset.source;
-    this.#steps.placeholder = preset.parameters.steps;
-    this.#content.isUsed = preset.uses_content;
-    this.#style.isUsed = preset.uses_styles;
+  /** The preset and the parameters decide which pictures are of use. */
+  #onSheet() {
+    const { usesContent, usesStyles } = this.#sheet;
+    if (this.#content.isUsed !== usesContent) this.#content.isUsed = usesContent;
+    if (this.#styles.zone.isUsed !== usesStyles) this.#styles.zone.isUsed = usesStyles;
+    element('beginning').hidden = this.#values.init !== 'image';
+    const changes = this.#sheet.changed.filter((name) => name !== 'style_weights').length;
+    element('changes').textContent = changes === 0 ? '' : `${changes} changed`;
+    element('reset').hidden = changes === 0;
+    this.#changed();
   }
 
-  #setSize(px) {
-    this.#size.value = px;
-    this.#markSize();
+  /** Something is not as it was when it was last handed in, estimated or found wrong. */
+  #changed() {
+    if (!this.#sheet.preset || !this.#styles) return; // not ready yet
+    this.#idempotencyKey = crypto.randomUUID();
+    showProblem(this.#problem, null);
+    clearErrors();
+    const masked = this.#styles.hasMasks && this.#styles.zone.isUsed;
+    this.#controls.hasMasks = masked;
+    this.#styles.refresh();
+    this.#showVeils();
+    this.#estimate.ask(this.#question());
   }
 
-  #markSize() {
-    for (const chip of element('sizes').children)
-      chip.setAttribute('aria-pressed', String(chip.value === this.#size.value));
+  /** The masks over the photograph, as they are on the wall. */
+  #showVeils() {
+    const [photograph] = this.#content.pictures;
+    if (photograph) this.#content.itemOf(photograph).querySelector('.frame').append(this.#veils);
+    drawVeils(this.#styles, this.#veils);
   }
 
-  #nameStrength() {
-    const name = `${number(multiplier(this.#strength.valueAsNumber))}×`;
-    element('strength-value').textContent = name;
-    this.#strength.setAttribute('aria-valuetext', `${name} the preset’s style weight`);
+  /** What to ask the estimate; null while pictures are missing, or nobody knows their sizes. */
+  #question() {
+    if (this.#missing()) return null;
+    const { params } = this.#plan();
+    const content = this.#content.isUsed ? this.#content.pictures[0] : null;
+    const styles = this.#styles.zone.isUsed ? this.#styles.zone.pictures : [];
+    if ([content, ...styles].some((picture) => picture && !picture.width)) return null;
+    const size = ({ width, height }) => ({ width_px: width, height_px: height });
+    return {
+      params,
+      content: content && size(content),
+      styles: styles.map(size),
+      masks: this.#styles.hasMasks ? styles.length : 0,
+    };
+  }
+
+  /** @param {import('./api.js').Problem} problem */
+  #showProblem(problem) {
+    showProblem(this.#problem, problem);
+    const { first, homeless } = showErrors(problem.errors ?? []);
+    if (first) first.focus();
+    else if (homeless[0]?.pointer.startsWith('params/')) this.#drawer.open(homeless[0]);
+  }
+
+  /** Copies the request as it would be posted now. @param {keyof typeof SNIPPETS} kind */
+  async #copy(kind) {
+    await Promise.all(this.#zones.map(({ ready }) => ready));
+    const { content, styles, init, params, metadata, priority } = this.#plan();
+    const text = SNIPPETS[kind]({
+      url: location.origin,
+      content: content?.name ?? null,
+      styles: styles.map(({ name }) => name),
+      masks: this.#styles.hasMasks ? styles.map((_, index) => `mask-${index + 1}.png`) : [],
+      init: init?.name ?? null,
+      params,
+      metadata,
+      priority,
+      hasKey: api.hasKey?.() ?? false,
+    });
+    const said = element('copy').querySelector('[role=status]');
+    try {
+      await navigator.clipboard.writeText(text);
+      said.textContent = 'Copied.';
+    } catch {
+      said.textContent = 'The browser does not let it be copied.';
+    }
+    setTimeout(() => (said.textContent = ''), 1000 * COPIED_SECONDS);
+  }
+
+  #reset() {
+    this.#notes = {};
+    this.#priority.value = 'normal';
+    this.#sheet.reset();
+  }
+
+  /** @param {string} sentence */
+  #tell(sentence) {
+    element('notice').textContent = sentence;
+  }
+
+  #showUpload(share) {
+    const bar = element('upload');
+    bar.hidden = share >= 1;
+    bar.value = share;
   }
 
   #setBusy(busy) {
+    this.#isBusy = busy;
     this.#submit.disabled = busy;
     this.#submit.textContent = busy ? 'Handing it in …' : 'Paint';
+    if (!busy) element('upload').hidden = true;
   }
 }
 
-/** What the job is called later, here and in the gallery. @param {import('./api.js').Inputs} inputs */
-const namesOf = ({ content, styles }) => ({
-  content_name: content?.name,
-  style_names: styles.map((style) => style.name),
-});
+/** An image of an earlier job, or null when it is not kept any more. @returns {Promise<?File>} */
+async function fetchInput(jobId, sha256, name) {
+  try {
+    const blob = await api.getInput(jobId, sha256);
+    return new File([blob], name, { type: blob.type });
+  } catch (problem) {
+    if (problem.status === 404 || problem.status === 410) return null;
+    throw problem;
+  }
+}
 
-const sentenceStart = (field) => (field.id === 'size' ? 'Size' : 'Steps');
+/** @param {...?File} files @returns {Promise<Picture[]>} */
+const pictures = (...files) => Promise.all(files.filter(Boolean).map((file) => readPicture(file, {})));
+
+/** @param {unknown} name @param {string} other */
+const nameOr = (name, other) => (typeof name === 'string' && name ? name : other);
+
+/** What could not be filled in. @param {string[]} missing @param {Record<string, any>} params */
+function noticeOf(missing, { seed }) {
+  const sentences = [];
+  if (missing.length > 0)
+    sentences.push(`Not kept any more: ${missing.map((name) => `‘${name}’`).join(', ')}. Choose them again.`);
+  if (!Number.isSafeInteger(seed)) sentences.push('The seed has more digits than a browser can hold: it was rounded.');
+  return sentences.join(' ');
+}
+
+/** What a field is called. @param {HTMLInputElement} field */
+const nameOf = (field) =>
+  field.id === 'size' ? 'Size' : (field.getAttribute('aria-label') ?? field.labels[0]?.querySelector('span')?.textContent ?? field.labels[0]?.textContent ?? '').trim();

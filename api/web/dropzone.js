@@ -1,26 +1,41 @@
 /** A place on the wall for pictures that somebody chooses, drops or pastes. */
 
-/** Pictures among the files of a drop or a paste. @param {DataTransfer} transfer @returns {File[]} */
-export const picturesOf = (transfer) =>
-  [...(transfer?.files ?? [])].filter((file) => file.type.startsWith('image/'));
+import { measures, picturesOf, readPicture, setAspect } from './pictures.js';
+import { title } from './format.js';
+
+export { setAspect };
+
+/** @typedef {import('./pictures.js').Picture} Picture */
 
 export class Dropzone {
-  /** @type {File[]} */
-  #files = [];
+  /** @type {Picture[]} */
+  #pictures = [];
+  /** @type {Map<Picture, HTMLElement>} kept, so that what has the focus is not made anew */
+  #items = new Map();
   #element;
-  #pictures;
+  #list;
   #input;
+  #problem;
   #onChange;
+  #label;
+  /** @type {Promise<void>} the files of before are taken before those of now */
+  #reading = Promise.resolve();
+
+  /** What the service takes. @type {import('./pictures.js').Limits} */
+  limits = {};
 
   /**
    * @param {HTMLElement} element  with a list, a file input and its label (see index.html)
    * @param {() => void} onChange  called when the pictures have changed
+   * @param {(picture: Picture) => Node[]} [label]  what stands below a picture, besides its name
    */
-  constructor(element, onChange) {
+  constructor(element, onChange, label = () => []) {
     this.#element = element;
-    this.#pictures = element.querySelector('.well-pictures');
+    this.#list = element.querySelector('.well-pictures');
     this.#input = element.querySelector('input[type=file]');
+    this.#problem = element.querySelector('.field-problem');
     this.#onChange = onChange;
+    this.#label = label;
 
     this.#input.addEventListener('change', () => {
       this.add([...this.#input.files]);
@@ -34,29 +49,70 @@ export class Dropzone {
       event.preventDefault();
       event.stopPropagation();
       this.#element.classList.remove('dragging');
-      this.add([...event.dataTransfer.files]);
+      this.add(picturesOf(event.dataTransfer));
     });
   }
 
-  /** The chosen files, unchanged, in their order. */
-  get files() {
-    return [...this.#files];
+  /** What was chosen, in its order. @returns {Picture[]} */
+  get pictures() {
+    return [...this.#pictures];
   }
 
-  /** Takes further pictures; a zone for one picture replaces what it had. @param {File[]} files */
+  /** Settles when the files that were given have been looked at. */
+  get ready() {
+    return this.#reading;
+  }
+
+  /** Whether somebody sees it and may choose. */
+  get isEmpty() {
+    return this.#pictures.length === 0;
+  }
+
+  /**
+   * Takes further pictures; a zone for one picture replaces what it had. What is no picture is told.
+   *
+   * @param {File[] | Promise<File[]>} files
+   * @returns {Promise<void>} when they have been looked at
+   */
   add(files) {
-    if (files.length === 0) return;
-    this.set(this.#input.multiple ? [...this.#files, ...files] : files.slice(0, 1));
+    this.#reading = this.#reading.then(async () => {
+      this.#element.setAttribute('aria-busy', 'true');
+      this.tell('');
+      try {
+        await this.#read(await files);
+      } catch (error) {
+        this.tell(error.message);
+      } finally {
+        this.#element.removeAttribute('aria-busy');
+      }
+    });
+    return this.#reading;
   }
 
-  /** @param {File[]} files */
-  set(files) {
-    this.#files = files;
-    for (const image of this.#pictures.querySelectorAll('img')) URL.revokeObjectURL(image.src);
-    this.#pictures.replaceChildren(...files.map((file) => this.#hang(file)));
-    this.#element.classList.toggle('filled', files.length > 0);
-    this.#element.classList.toggle('several', files.length > 1);
+  /** @param {Picture[]} pictures  in their new order */
+  set(pictures) {
+    for (const [picture, item] of this.#items) {
+      if (pictures.includes(picture)) continue;
+      URL.revokeObjectURL(item.querySelector('img').src);
+      this.#items.delete(picture);
+    }
+    for (const picture of pictures)
+      if (!this.#items.has(picture)) this.#items.set(picture, this.#hang(picture));
+    this.#pictures = pictures;
+    this.#list.replaceChildren(...pictures.map((picture) => this.#items.get(picture)));
+    this.#element.classList.toggle('filled', pictures.length > 0);
+    this.#element.classList.toggle('several', pictures.length > 1);
     this.#onChange();
+  }
+
+  /** @param {Picture} picture @returns {?HTMLElement} */
+  itemOf(picture) {
+    return this.#items.get(picture) ?? null;
+  }
+
+  /** A sentence about the pictures; an empty one takes it back. @param {string} sentence */
+  tell(sentence) {
+    this.#problem.textContent = sentence;
   }
 
   /** Whether the pictures are of use now; they stay, and may be changed, either way. */
@@ -73,31 +129,61 @@ export class Dropzone {
     this.#input.focus();
   }
 
-  /** @param {File} file */
-  #hang(file) {
+  /** One after the other, since each is decoded as a whole. @param {File[]} files */
+  async #read(files) {
+    const wanted = this.#input.multiple ? files : files.slice(0, 1);
+    const problems = [];
+    const { max_styles: most = Infinity } = this.limits;
+    for (const file of wanted) {
+      if (this.#input.multiple && this.#pictures.length >= most) {
+        problems.push(`At most ${most} paintings are taken.`);
+        break;
+      }
+      try {
+        const picture = await readPicture(file, this.limits);
+        this.set(this.#input.multiple ? [...this.#pictures, picture] : [picture]);
+      } catch (error) {
+        problems.push(error.message);
+      }
+    }
+    this.tell(problems.join(' '));
+  }
+
+  /** @param {Picture} picture */
+  #hang(picture) {
+    const { file, width, height, thumbnail } = picture;
     const item = document.createElement('li');
-    item.className = 'frame';
+    item.className = 'hung';
+    const frame = document.createElement('div');
+    frame.className = 'frame';
+    frame.classList.toggle('unseen', !thumbnail);
+    if (width) setAspect(frame, width, height);
     const image = document.createElement('img');
     image.alt = file.name;
-    image.addEventListener('load', () => setAspect(item, image.naturalWidth, image.naturalHeight));
-    // TIFF and broken files: the browser cannot show them, the service decides whether it reads them.
-    image.addEventListener('error', () => item.classList.add('unseen'));
-    image.src = URL.createObjectURL(file);
+    if (thumbnail) image.src = URL.createObjectURL(thumbnail);
 
     const remove = document.createElement('button');
     remove.type = 'button';
     remove.className = 'remove';
     remove.setAttribute('aria-label', `Remove ${file.name}`);
     remove.addEventListener('click', () => {
-      this.set(this.#files.filter((other) => other !== file));
+      this.tell('');
+      this.set(this.#pictures.filter((other) => other !== picture));
       this.focus();
     });
 
-    item.append(image, remove);
+    const label = document.createElement('div');
+    label.className = 'hung-label';
+    const name = document.createElement('p');
+    name.className = 'hung-name';
+    name.textContent = title(file.name);
+    const size = document.createElement('p');
+    size.className = 'hung-size';
+    size.textContent = measures(picture);
+    label.append(name, size, ...this.#label(picture));
+
+    frame.append(image, remove);
+    item.append(frame, label);
     return item;
   }
 }
-
-/** Gives a frame the shape of its picture. @param {HTMLElement} frame */
-export const setAspect = (frame, width, height) =>
-  frame.style.setProperty('--aspect', String(width / height));

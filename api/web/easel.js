@@ -1,18 +1,25 @@
 /** The frame in which a picture comes into being, over a faint underdrawing of its photograph. */
 
-import { setAspect } from './dropzone.js';
+import { setAspect } from './pictures.js';
 
 export class Easel {
-  #frame = document.getElementById('easel');
-  #photograph = this.#frame.querySelector('.photograph');
-  #painting = this.#frame.querySelector('.painting');
-  #compare = this.#frame.querySelector('.compare');
-  #cut = this.#compare.querySelector('input');
-  #toggle = document.getElementById('compare');
+  #frame = element('easel');
+  #canvas = /** @type {HTMLElement} */ (this.#frame.querySelector('.canvas'));
+  #photograph = /** @type {HTMLImageElement} */ (this.#frame.querySelector('.photograph'));
+  #painting = /** @type {HTMLImageElement} */ (this.#frame.querySelector('.painting'));
+  #compare = /** @type {HTMLElement} */ (this.#frame.querySelector('.compare'));
+  #cut = /** @type {HTMLInputElement} */ (this.#compare.querySelector('input'));
+  #compareToggle = element('compare');
+  #zoomToggle = element('zoom');
+  /** Of the finished picture, which previews are smaller than; px. */
+  #width = 0;
 
   constructor() {
-    this.#toggle.addEventListener('click', () => this.#setComparing(this.#compare.hidden));
+    this.#compareToggle.addEventListener('click', () => this.#setComparing(this.#compare.hidden));
     this.#cut.addEventListener('input', () => this.#moveCut());
+    this.#zoomToggle.addEventListener('click', () => this.#setZoomed(!this.#isZoomed));
+    this.#painting.addEventListener('dblclick', (event) => this.#setZoomed(!this.#isZoomed, event));
+    letDrag(this.#canvas, () => this.#isZoomed && this.#compare.hidden);
   }
 
   clear() {
@@ -21,51 +28,101 @@ export class Easel {
       image.removeAttribute('src');
       image.hidden = true;
     }
-    this.#toggle.hidden = true;
+    this.#setZoomed(false);
     this.#setComparing(false);
+    this.#offer();
   }
 
-  /** Gives the frame the shape of the picture. */
+  /** Gives the frame the shape of the picture. @param {number} width @param {number} height  px */
   setShape(width, height) {
+    this.#width = width;
     setAspect(this.#frame, width, height);
+    // A pixel of the picture is a pixel of the screen, however dense that is.
+    this.#frame.style.setProperty('--actual', `${width / window.devicePixelRatio}px`);
   }
 
   /** @param {Blob} picture @param {() => boolean} isWanted  asked when the picture is ready */
   async showPhotograph(picture, isWanted) {
     await show(this.#photograph, picture, isWanted);
-  }
-
-  /** @param {Blob} picture @param {() => boolean} isWanted  asked when the picture is ready */
-  async showPreview(picture, isWanted) {
-    await show(this.#painting, picture, isWanted);
-    this.#painting.alt = 'The picture so far';
+    this.#offer();
   }
 
   /**
-   * The last preview stays where the browser cannot show the picture.
+   * What was shown stays where the browser cannot show the picture.
    *
    * @param {Blob} picture
+   * @param {string} name  what it is, in words
    * @param {() => boolean} isWanted  asked when the picture is ready
+   * @returns {Promise<boolean>} whether it is shown
    */
-  async showResult(picture, isWanted) {
-    await show(this.#painting, picture, isWanted);
-    this.#painting.alt = 'The finished picture';
-    this.#toggle.hidden = this.#photograph.hidden;
+  async showPainting(picture, name, isWanted) {
+    const isShown = await show(this.#painting, picture, isWanted);
+    if (isShown) this.#painting.alt = name;
+    this.#offer();
+    return isShown;
   }
 
+  get #isZoomed() {
+    return this.#frame.classList.contains('actual');
+  }
+
+  /** Offers what there is something for. */
+  #offer() {
+    this.#compareToggle.hidden = this.#photograph.hidden || this.#painting.hidden;
+    this.#zoomToggle.hidden = this.#painting.hidden || this.#width === 0;
+    if (this.#compareToggle.hidden) this.#setComparing(false);
+  }
+
+  /** @param {boolean} on */
   #setComparing(on) {
     this.#compare.hidden = !on;
     this.#frame.classList.toggle('comparing', on);
-    this.#toggle.setAttribute('aria-pressed', String(on));
+    this.#compareToggle.setAttribute('aria-pressed', String(on));
     this.#moveCut();
   }
 
   #moveCut() {
     this.#frame.style.setProperty('--cut', `${this.#cut.value}%`);
+    this.#cut.setAttribute('aria-valuetext', `${this.#cut.value} % photograph`);
+  }
+
+  /** @param {boolean} on @param {MouseEvent} [event]  at the point that is to be in the middle */
+  #setZoomed(on, event) {
+    const [x, y] = event
+      ? [event.offsetX / this.#painting.clientWidth, event.offsetY / this.#painting.clientHeight]
+      : [0.5, 0.5];
+    this.#frame.classList.toggle('actual', on);
+    this.#zoomToggle.setAttribute('aria-pressed', String(on));
+    if (on) {
+      this.#canvas.tabIndex = 0; // so that arrow keys move it
+      const { scrollWidth, scrollHeight, clientWidth, clientHeight } = this.#canvas;
+      this.#canvas.scrollTo(x * scrollWidth - clientWidth / 2, y * scrollHeight - clientHeight / 2);
+    } else {
+      this.#canvas.removeAttribute('tabindex');
+      this.#canvas.scrollTo(0, 0);
+    }
   }
 }
 
-/** Swaps the picture without a flash: it is decoded before it is shown. */
+/** Lets a mouse push what scrolls; fingers can do it anyway. @param {HTMLElement} box @param {() => boolean} may */
+function letDrag(box, may) {
+  box.addEventListener('pointerdown', (event) => {
+    if (event.pointerType !== 'mouse' || event.button !== 0 || !may()) return;
+    event.preventDefault();
+    box.setPointerCapture(event.pointerId);
+  });
+  box.addEventListener('pointermove', (event) => {
+    if (box.hasPointerCapture(event.pointerId)) box.scrollBy(-event.movementX, -event.movementY);
+  });
+}
+
+/**
+ * Swaps the picture without a flash: it is decoded before it is shown.
+ *
+ * @param {HTMLImageElement} image
+ * @param {Blob} picture
+ * @param {() => boolean} isWanted
+ */
 async function show(image, picture, isWanted) {
   const next = new Image();
   next.src = URL.createObjectURL(picture);
@@ -73,8 +130,17 @@ async function show(image, picture, isWanted) {
     () => true,
     () => false, // TIFF: the browser cannot show it
   );
-  if (!isPicture || !isWanted()) return URL.revokeObjectURL(next.src);
+  if (!isPicture || !isWanted()) {
+    URL.revokeObjectURL(next.src);
+    return false;
+  }
   URL.revokeObjectURL(image.src);
   image.src = next.src;
   image.hidden = false;
+  return true;
+}
+
+/** @param {string} id @returns {HTMLElement} */
+function element(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
 }

@@ -1,49 +1,129 @@
-/** Watching one job until it ends. */
+/** Following one job until it ends: by its stream of events, or by asking where streams do not come through. */
 
-import { getJob, Problem } from './api.js';
+import { events, getJob } from './api.js';
+import { Backoff, isTransient } from './patience.js';
 
-const POLL_SECONDS = 0.5;
-const MAX_BACKOFF_SECONDS = 10;
+const POLL_SECONDS = 1;
+const HIDDEN_POLL_SECONDS = 5;
+const RECONNECT_SECONDS = 2;
+const FIRST_EVENT_SECONDS = 5; // the service sends one at once: later, some proxy holds the stream back
+const DOUBT_SECONDS = 30; // until a stream is tried again after one that did not come through
 
-/** @param {import('./api.js').Job} job */
+/** @typedef {import('./api.js').Job} Job */
+
+/** @param {Job} job */
 export const isFinished = (job) => !['queued', 'running'].includes(job.status);
 
 /**
- * Yields the job about twice a second until it is finished. Lost answers are waited out, ever more
- * patiently, and `Retry-After` is honoured; only a job that is refused (4xx) ends it with a Problem.
+ * Yields the job whenever it has changed, until it is finished. Lost answers are waited out, ever more
+ * patiently; only a job that is refused (4xx) ends it with a Problem.
+ *
+ * A tab that nobody sees asks now and then instead: browsers open only six connections to a service at a
+ * time, and the streams of forgotten tabs would take them all.
  *
  * @param {string} id
- * @param {AbortSignal} signal  ends the watch silently
- * @returns {AsyncGenerator<import('./api.js').Job>}
+ * @param {AbortSignal} signal  ends it silently
+ * @param {(trouble: ?Error) => void} onTrouble  told when the service does not answer, and null when it does
+ * @returns {AsyncGenerator<Job>}
  */
-export async function* follow(id, signal) {
-  let backoff = POLL_SECONDS;
+export async function* follow(id, signal, onTrouble) {
+  const backoff = new Backoff();
+  const stream = new Stream(id);
+  let streamsAt = 0;
   while (!signal.aborted) {
-    let pause = POLL_SECONDS;
+    const isStreaming = !document.hidden && performance.now() >= streamsAt;
+    let pause = document.hidden ? HIDDEN_POLL_SECONDS : POLL_SECONDS;
+    let heard = 0;
     try {
-      const job = await getJob(id, signal);
-      if (signal.aborted) return;
-      yield job;
-      if (isFinished(job)) return;
-      backoff = POLL_SECONDS;
+      for await (const job of isStreaming ? stream.jobs(signal) : polled(id, signal)) {
+        if (signal.aborted) return;
+        heard += 1;
+        backoff.reset();
+        onTrouble(null);
+        yield job;
+        if (isFinished(job)) return;
+      }
+      if (isStreaming) pause = heard > 0 ? RECONNECT_SECONDS : 0;
     } catch (error) {
-      if (error.name === 'AbortError') return;
+      if (signal.aborted) return;
       if (!isTransient(error)) throw error;
-      backoff = Math.min(2 * backoff, MAX_BACKOFF_SECONDS);
-      pause = Math.max(backoff, error.retryAfterSeconds);
+      onTrouble(error);
+      pause = backoff.next(error);
     }
-    await sleep(pause, signal);
+    if (isStreaming && heard === 0) streamsAt = performance.now() + 1000 * DOUBT_SECONDS;
+    await pauseOrTurn(pause, signal);
   }
 }
 
-/** Worth asking again: no answer, too many questions, or trouble on the service's side. */
-const isTransient = (error) =>
-  error instanceof Problem && (error.status === 0 || error.status === 429 || error.status >= 500);
+/** @param {string} id @param {AbortSignal} signal @returns {AsyncGenerator<Job>} */
+async function* polled(id, signal) {
+  yield await getJob(id, signal);
+}
 
-/** @param {number} seconds @param {AbortSignal} signal  wakes it early */
-function sleep(seconds, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, 1000 * seconds);
-    signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
-  });
+/** The events of a job, put together to what the job is after each of them. */
+class Stream {
+  #id;
+  /** @type {?Job} */
+  #job = null;
+  /** @type {?string} */
+  #lastEventId = null;
+
+  /** @param {string} id */
+  constructor(id) {
+    this.#id = id;
+  }
+
+  /**
+   * Goes on where the last call stopped. Ends with the stream, and when the tab is hidden.
+   *
+   * @param {AbortSignal} signal
+   * @returns {AsyncGenerator<Job>}
+   */
+  async *jobs(signal) {
+    const ending = new AbortController();
+    const end = () => ending.abort();
+    const timer = setTimeout(end, 1000 * FIRST_EVENT_SECONDS);
+    document.addEventListener('visibilitychange', end);
+    try {
+      const either = AbortSignal.any([signal, ending.signal]);
+      for await (const event of events(this.#id, this.#lastEventId, either)) {
+        clearTimeout(timer);
+        this.#lastEventId = event.id;
+        this.#job = after(this.#job, event);
+        if (this.#job) yield this.#job;
+      }
+    } catch (error) {
+      if (!ending.signal.aborted) throw error;
+    } finally {
+      clearTimeout(timer);
+      document.removeEventListener('visibilitychange', end);
+    }
+  }
+}
+
+/** @param {?Job} job @param {import('./events.js').StreamEvent} event @returns {?Job} */
+function after(job, { type, data }) {
+  if (type === 'status' || type === 'completed') return data;
+  if (!job) return null; // cannot be: a stream begins with the status
+  if (type === 'progress') return { ...job, progress: data };
+  if (type === 'preview' && job.progress && !job.progress.previews.includes(data.step))
+    return { ...job, progress: { ...job.progress, previews: [...job.progress.previews, data.step] } };
+  return job;
+}
+
+/** Waits, but not after the tab was hidden or shown. @param {number} seconds @param {AbortSignal} signal */
+function pauseOrTurn(seconds, signal) {
+  return /** @type {Promise<void>} */ (
+    new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        document.removeEventListener('visibilitychange', wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, 1000 * seconds);
+      document.addEventListener('visibilitychange', wake);
+      signal.addEventListener('abort', wake);
+    })
+  );
 }

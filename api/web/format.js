@@ -3,6 +3,7 @@
 const SIGNIFICANT = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 const SCIENTIFIC = new Intl.NumberFormat('en', { notation: 'scientific', maximumSignificantDigits: 3 });
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+const CLOCK = new Intl.DateTimeFormat('en', { timeStyle: 'medium', hourCycle: 'h23' });
 
 /** What each status is called. @type {Record<import('./api.js').Status, string>} */
 export const STATUS_NAMES = {
@@ -49,6 +50,9 @@ export function ago(timestamp, now = Date.now()) {
   return RELATIVE.format(Math.round(seconds / 86_400), 'day');
 }
 
+/** '14:05:09', in the visitor's own time. @param {string} timestamp  RFC 3339 */
+export const clock = (timestamp) => CLOCK.format(new Date(timestamp));
+
 /** @param {?number} ahead  jobs before this one */
 export function queuePlace(ahead) {
   if (ahead === null) return STATUS_NAMES.queued;
@@ -71,6 +75,12 @@ export function jobTitle({ metadata }) {
   const known = Array.isArray(styles) ? styles.map((style) => title(String(style))).join(' and ') : '';
   if (typeof content !== 'string') return known ? `After ${known}` : 'Untitled';
   return known ? `${title(content)}, after ${known}` : title(content);
+}
+
+/** 'tubingen-after-starry-night', for the names of files; letters of all scripts stay. */
+export function fileStem(job) {
+  const words = jobTitle(job).normalize('NFC').toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu);
+  return words?.join('-') ?? 'picture';
 }
 
 /** The museum's line under a title: 'Adam, 150 steps, 512 × 384 px'. */

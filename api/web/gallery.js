@@ -1,103 +1,259 @@
-/** The last jobs, hung side by side. */
+/** All jobs of the visitor, the newest first: the queue and the history in one. */
 
-import { listJobs, resultUrl } from './api.js';
-import { setAspect } from './dropzone.js';
+import { cancelJob, deleteJob, getJob, listJobs, retryJob } from './api.js';
+import { Card } from './card.js';
+import { confirm } from './confirm.js';
 import { isFinished } from './follow.js';
-import { ago, jobTitle, STATUS_NAMES } from './format.js';
+import { jobTitle } from './format.js';
+import { forgetLosses, noteLosses } from './losses.js';
+import { showProblem } from './problem.js';
 
-const SHOWN_JOBS = 12;
+const PAGE_JOBS = 24;
+const MOST_UNFINISHED = 100; // that are kept up to date, the newest
 const BUSY_SECONDS = 3;
 const IDLE_SECONDS = 15;
+const HIDDEN_SECONDS = 30;
+/** @type {import('./api.js').Status[]} */
+const UNFINISHED = ['queued', 'running'];
+
+/**
+ * @typedef {import('./api.js').Job} Job
+ *
+ * @typedef {object} Wiring
+ * @property {(job: Job) => void} onEnd  a job has ended that had not when it was seen last
+ * @property {(job: Job) => void} onReuse  the settings of a job are to be used again
+ * @property {(id: string) => void} onDeleted
+ */
 
 export class Gallery {
-  /** @type {Map<string, HTMLElement>} cards by job id, kept so that pictures are not loaded twice */
+  /** @type {Map<string, Card>} by job id, kept so that pictures are not loaded twice */
   #cards = new Map();
-  #list = document.getElementById('gallery');
-  #empty = document.getElementById('gallery-empty');
+  /** @type {Set<string>} ids of those that had not ended when they were seen last */
+  #unfinished = new Set();
+  #list = element('gallery');
+  #more = element('gallery-more');
+  #filter = /** @type {HTMLFormElement} */ (element('gallery-filter'));
+  #problem = element('gallery-problem');
   #timer = 0;
+  #refreshedAt = -Infinity;
+  /** @type {?string} where the next page begins */
+  #cursor = null;
+  #pages = 1;
+  /** Counts what was asked for: an answer to an older question is not used. */
+  #question = 0;
   /** @type {?string} id of the job on the easel */
   #current = null;
-
-  /** Reads the list, and keeps reading it: more often while something is being painted. */
-  async refresh() {
-    clearTimeout(this.#timer);
-    let seconds = IDLE_SECONDS;
-    try {
-      const jobs = await listJobs(SHOWN_JOBS);
-      this.#hang(jobs);
-      if (!jobs.every(isFinished)) seconds = BUSY_SECONDS;
-    } catch {
-      // What hangs stays; the line about the workers says that the service is away.
+  #wiring;
+  #sight = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const card = this.#cards.get(/** @type {HTMLElement} */ (target).dataset.job ?? '');
+      if (card) card.isSeen = isIntersecting;
     }
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.refresh(), 1000 * seconds);
+  });
+
+  /** @param {Wiring} wiring */
+  constructor(wiring) {
+    this.#wiring = wiring;
+    this.#more.addEventListener('click', () => this.#showMore());
+    this.#filter.addEventListener('change', () => this.#restart());
+    document.addEventListener('visibilitychange', () => {
+      if (!document.hidden) this.refresh();
+    });
   }
 
-  /** Brings one card up to date without asking again. @param {import('./api.js').Job} job */
+  /** Reads the newest jobs again, and keeps reading: more often while something is being painted. */
+  async refresh() {
+    await this.#read(async (isCurrent) => {
+      const page = await listJobs({ status: this.#statuses, limit: PAGE_JOBS });
+      if (isCurrent()) this.#hang(page);
+      this.#refreshedAt = performance.now();
+    });
+  }
+
+  /** Brings one card up to date without asking again. @param {Job} job */
   update(job) {
-    const card = this.#cards.get(job.id);
-    if (card) fill(card, job);
+    noteLosses(job);
+    this.#note(job);
+    this.#cards.get(job.id)?.update(job);
   }
 
   /** Marks the card of the job that is on the easel. @param {?string} id */
   setCurrent(id) {
     this.#current = id;
-    for (const [cardId, card] of this.#cards)
-      card.querySelector('a').setAttribute('aria-current', cardId === id ? 'page' : 'false');
+    for (const [cardId, card] of this.#cards) card.setCurrent(cardId === id);
   }
 
-  /** @param {import('./api.js').Job[]} jobs */
-  #hang(jobs) {
-    const cards = jobs.map((job) => [job.id, fill(this.#cards.get(job.id) ?? newCard(job.id), job)]);
-    this.#cards = new Map(cards);
-    this.#list.replaceChildren(...this.#cards.values());
-    this.#empty.hidden = jobs.length > 0;
+  /** The job beside the one on the easel. @param {1 | -1} direction  1 is older @returns {?string} id */
+  beside(direction) {
+    const ids = [...this.#cards.keys()];
+    const at = this.#current === null ? -1 : ids.indexOf(this.#current);
+    return ids[at + direction] ?? null;
+  }
+
+  /** Removes a job for good, if the visitor means it. @param {Job} job @returns {Promise<boolean>} whether it did */
+  async remove(job) {
+    const question = `Delete ‘${jobTitle(job)}’?`;
+    if (!(await confirm(question, 'The picture, its previews and its manifest are removed for good.', 'Delete')))
+      return false;
+    await deleteJob(job.id);
+    forgetLosses(job.id);
+    this.#takeDown(job.id);
+    this.#wiring.onDeleted(job.id);
+    this.refresh();
+    return true;
+  }
+
+  get #statuses() {
+    const chosen = String(new FormData(this.#filter).get('status') ?? '');
+    return /** @type {import('./api.js').Status[]} */ (chosen === '' ? [] : chosen.split(','));
+  }
+
+  /** @param {(isCurrent: () => boolean) => Promise<void>} read */
+  async #read(read) {
+    clearTimeout(this.#timer);
+    const question = (this.#question += 1);
+    try {
+      await read(() => question === this.#question);
+    } catch {
+      // What hangs stays; the line about the workers says that the service is away.
+    }
+    if (question !== this.#question) return;
+    this.#timer = setTimeout(() => this.#turn(), 1000 * this.#pause);
+  }
+
+  get #pause() {
+    if (document.hidden) return HIDDEN_SECONDS;
+    return this.#unfinished.size > 0 ? BUSY_SECONDS : IDLE_SECONDS;
+  }
+
+  /** Looks after what has not ended; now and then after all. */
+  #turn() {
+    const isDue = performance.now() - this.#refreshedAt > 1000 * IDLE_SECONDS;
+    if (isDue || this.#unfinished.size === 0) this.refresh();
+    else this.#read((isCurrent) => this.#readUnfinished(isCurrent));
+  }
+
+  /** @param {() => boolean} isCurrent */
+  async #readUnfinished(isCurrent) {
+    const { jobs } = await listJobs({ status: UNFINISHED, limit: MOST_UNFINISHED });
+    const listed = new Set(jobs.map(({ id }) => id));
+    const left = [...this.#unfinished].filter((id) => !listed.has(id));
+    const ended = await Promise.all(left.map((id) => getJob(id).catch(() => null)));
+    if (!isCurrent()) return;
+    left.forEach((id, index) => {
+      const job = ended[index];
+      if (job) this.update(job);
+      else this.#unfinished.delete(id);
+    });
+    for (const job of jobs) this.update(job);
+    if (left.length > 0 || jobs.some(({ id }) => !this.#cards.has(id))) this.#refreshedAt = -Infinity;
+  }
+
+  /** Remembers which jobs have not ended, and tells of those that have. @param {Job} job */
+  #note(job) {
+    if (!isFinished(job)) this.#unfinished.add(job.id);
+    else if (this.#unfinished.delete(job.id)) this.#wiring.onEnd(job);
+  }
+
+  /** The first page, as it is now. @param {import('./api.js').JobPage} page */
+  #hang({ jobs, next_cursor }) {
+    const listed = new Set(jobs.map(({ id }) => id));
+    const last = jobs.at(-1)?.id ?? '';
+    // Ids begin with the time of their making. What is newer than the last of the page belongs to it.
+    for (const id of [...this.#cards.keys()])
+      if (!listed.has(id) && (next_cursor === null || id > last)) this.#takeDown(id);
+    if (this.#pages === 1) this.#cursor = next_cursor;
+    this.#add(jobs);
+    element('gallery-empty').hidden = this.#cards.size > 0 || this.#statuses.length > 0;
+    element('gallery-none').hidden = this.#cards.size > 0 || this.#statuses.length === 0;
+  }
+
+  /** @param {Job[]} jobs */
+  #add(jobs) {
+    for (const job of jobs) {
+      if (this.#cards.has(job.id)) {
+        this.update(job);
+        continue;
+      }
+      noteLosses(job);
+      this.#note(job);
+      const card = new Card(job, (deed, which) => this.#do(deed, which));
+      card.element.dataset.job = job.id;
+      this.#cards.set(job.id, card);
+      this.#sight.observe(card.element);
+    }
+    this.#cards = new Map([...this.#cards].sort(([one], [other]) => (one < other ? 1 : -1)));
+    this.#order();
+    this.#more.hidden = this.#cursor === null;
     this.setCurrent(this.#current);
   }
+
+  /** Brings the cards into their order without touching those that are in it: one may have the focus. */
+  #order() {
+    let place = this.#list.firstElementChild;
+    for (const { element: item } of this.#cards.values()) {
+      if (item === place) place = place.nextElementSibling;
+      else this.#list.insertBefore(item, place);
+    }
+  }
+
+  /** @param {string} id */
+  #takeDown(id) {
+    const card = this.#cards.get(id);
+    this.#unfinished.delete(id);
+    if (!card) return;
+    if (card.element.contains(document.activeElement)) this.#heir(id)?.focus();
+    this.#sight.unobserve(card.element);
+    card.element.remove();
+    this.#cards.delete(id);
+  }
+
+  /** Who gets the focus of a card that is taken down. @param {string} id */
+  #heir(id) {
+    const ids = [...this.#cards.keys()];
+    const at = ids.indexOf(id);
+    return this.#cards.get(ids[at + 1] ?? ids[at - 1]);
+  }
+
+  async #showMore() {
+    await this.#read(async (isCurrent) => {
+      const page = await listJobs({ status: this.#statuses, limit: PAGE_JOBS, cursor: this.#cursor });
+      if (!isCurrent()) return;
+      this.#pages += 1;
+      this.#cursor = page.next_cursor;
+      this.#add(page.jobs);
+      this.#cards.get(page.jobs[0]?.id)?.focus();
+    });
+  }
+
+  /** Begins anew, with another filter. */
+  #restart() {
+    for (const id of [...this.#cards.keys()]) {
+      const isUnfinished = this.#unfinished.has(id);
+      this.#takeDown(id);
+      if (isUnfinished) this.#unfinished.add(id);
+    }
+    this.#pages = 1;
+    this.#cursor = null;
+    this.refresh();
+  }
+
+  /** @param {import('./card.js').Deed} deed @param {Card} card */
+  async #do(deed, card) {
+    const { job } = card;
+    showProblem(this.#problem, null);
+    try {
+      if (deed === 'reuse') this.#wiring.onReuse(job);
+      if (deed === 'cancel') this.update(await cancelJob(job.id));
+      if (deed === 'retry') this.#add([await retryJob(job.id)]);
+      if (deed === 'delete') await this.remove(job);
+    } catch (problem) {
+      showProblem(this.#problem, problem);
+    }
+  }
 }
 
-/** @param {string} id */
-function newCard(id) {
-  const card = document.createElement('li');
-  const link = document.createElement('a');
-  link.href = `#job/${id}`;
-  const picture = document.createElement('span');
-  picture.className = 'thumb linen';
-  const caption = document.createElement('span');
-  caption.className = 'caption';
-  caption.append(document.createElement('span'), document.createElement('span'));
-  link.append(picture, caption);
-  card.append(link);
-  return card;
-}
-
-/** @param {HTMLElement} card @param {import('./api.js').Job} job */
-function fill(card, job) {
-  const [name, age] = card.querySelectorAll('.caption span');
-  name.textContent = jobTitle(job);
-  age.textContent = ago(job.created_at);
-
-  const isNews = card.dataset.status !== job.status;
-  card.dataset.status = job.status;
-  if (job.status !== 'succeeded') card.querySelector('.thumb').textContent = stateOf(job);
-  else if (isNews) hangPicture(card, job);
-  return card;
-}
-
-/** @param {HTMLElement} card @param {import('./api.js').Job} job  with its output */
-function hangPicture(card, { id, output }) {
-  const image = document.createElement('img');
-  image.loading = 'lazy';
-  image.alt = '';
-  // TIFF: the browser cannot show it.
-  image.addEventListener('error', () => image.replaceWith('No preview'));
-  image.src = resultUrl(id);
-  card.querySelector('.thumb').replaceChildren(image);
-  setAspect(card, output.width_px, output.height_px);
-}
-
-/** @param {import('./api.js').Job} job */
-function stateOf({ status, progress }) {
-  const percent = status === 'running' && progress ? `, ${Math.floor(100 * progress.fraction)} %` : '';
-  return STATUS_NAMES[status] + percent;
+/** @param {string} id @returns {HTMLElement} */
+function element(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
 }

@@ -3,9 +3,13 @@
 import { listWorkers } from './api.js';
 
 const REFRESH_SECONDS = 10;
+const AWAY_SECONDS = 3;
+let timer = 0;
 
 /** Keeps the line up to date. @param {HTMLElement} line */
 export async function watchWorkers(line) {
+  clearTimeout(timer);
+  let pause = REFRESH_SECONDS;
   try {
     const workers = await listWorkers();
     setText(line, sentence(workers));
@@ -13,11 +17,13 @@ export async function watchWorkers(line) {
   } catch (problem) {
     setText(line, problem.message);
     line.dataset.level = 'away';
+    pause = Math.max(AWAY_SECONDS, problem.retryAfterSeconds ?? 0);
   }
-  setTimeout(() => watchWorkers(line), 1000 * REFRESH_SECONDS);
+  clearTimeout(timer);
+  timer = setTimeout(() => watchWorkers(line), 1000 * pause);
 }
 
-/** @param {{busy: boolean}[]} workers */
+/** @param {import('./api.js').Worker[]} workers */
 function sentence(workers) {
   if (workers.length === 0)
     return 'No worker is up: pictures wait in line until one is started with ‘impasto worker’.';

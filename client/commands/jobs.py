@@ -6,6 +6,7 @@ import click
 from rich.table import Column, Table
 
 from client.client import Impasto
+from client.completion import job_ids
 from client.following import follow
 from client.terminal import (
     end,
@@ -16,11 +17,18 @@ from client.terminal import (
     url_option,
     write,
 )
-from shared.jobs import Job, JobStatus
+from shared.jobs import TERMINAL, Job, JobStatus
+
+UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
-@click.command()
-@click.argument("job_id")
+@click.command(
+    epilog="""\b
+Examples:
+  impasto status 01a203ed-ba82-74a6-ae9b-a3382aa89ae8 --follow
+"""
+)
+@click.argument("job_id", shell_complete=job_ids())
 @click.option("--follow", "following", is_flag=True, help="Show the progress until the end.")
 @json_option
 @url_option
@@ -39,7 +47,13 @@ def status(job_id: str, following: bool, as_json: bool, url: str) -> None:
         end(job)
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  impasto jobs --status running --status queued
+  impasto jobs --limit 100 --json
+"""
+)
 @click.option(
     "--status",
     "statuses",
@@ -47,7 +61,9 @@ def status(job_id: str, following: bool, as_json: bool, url: str) -> None:
     multiple=True,
     help="Only these. Can be repeated.",
 )
-@click.option("--limit", type=click.IntRange(1, 100), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 100), default=20, show_default=True, help="Most jobs to list."
+)
 @json_option
 @url_option
 @speaks_to_service
@@ -61,8 +77,13 @@ def jobs(statuses: tuple[str, ...], limit: int, as_json: bool, url: str) -> None
         stdout.print(_table(page.jobs))
 
 
-@click.command()
-@click.argument("job_id")
+@click.command(
+    epilog="""\b
+Examples:
+  impasto cancel 01a203ed-ba82-74a6-ae9b-a3382aa89ae8
+"""
+)
+@click.argument("job_id", shell_complete=job_ids(*UNFINISHED))
 @json_option
 @url_option
 @speaks_to_service
@@ -76,8 +97,13 @@ def cancel(job_id: str, as_json: bool, url: str) -> None:
         click.echo("canceled" if job.status == JobStatus.CANCELED else "it stops at its next step")
 
 
-@click.command()
-@click.argument("job_id")
+@click.command(
+    epilog="""\b
+Examples:
+  impasto status $(impasto retry 01a203ed-ba82-74a6-ae9b-a3382aa89ae8) --follow
+"""
+)
+@click.argument("job_id", shell_complete=job_ids(*TERMINAL))
 @json_option
 @url_option
 @speaks_to_service
@@ -91,8 +117,13 @@ def retry(job_id: str, as_json: bool, url: str) -> None:
         click.echo(job.id)
 
 
-@click.command()
-@click.argument("job_id")
+@click.command(
+    epilog="""\b
+Examples:
+  impasto delete 01a203ed-ba82-74a6-ae9b-a3382aa89ae8
+"""
+)
+@click.argument("job_id", shell_complete=job_ids(*TERMINAL))
 @url_option
 @speaks_to_service
 def delete(job_id: str, url: str) -> None:
@@ -102,8 +133,13 @@ def delete(job_id: str, url: str) -> None:
     click.echo("deleted")
 
 
-@click.command()
-@click.argument("job_id")
+@click.command(
+    epilog="""\b
+Examples:
+  impasto result 01a203ed-ba82-74a6-ae9b-a3382aa89ae8 -o painted.png
+"""
+)
+@click.argument("job_id", shell_complete=job_ids(JobStatus.SUCCEEDED))
 @click.option(
     "-o",
     "--output",

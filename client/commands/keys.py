@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from client.terminal import EXIT_UNREACHABLE, Failure, json_option, print_json, stdout
 from shared.connections import connect_impatient
 from shared.errors import ImpastoError
-from shared.keys import ApiKeys
+from shared.keys import Allowance, ApiKeys
 from shared.settings import Settings
 from shared.webhooks import owner_secrets
 
@@ -53,15 +53,43 @@ def keys() -> None:
     help="Unfinished jobs that it may have. [default: IMPASTO_MAX_UNFINISHED_JOBS]",
 )
 @click.option(
+    "--max-running",
+    type=click.IntRange(min=1),
+    help="Of these, those painted at a time. [default: IMPASTO_MAX_RUNNING_JOBS]",
+)
+@click.option(
+    "--jobs-per-minute",
+    type=click.IntRange(min=0),
+    help="Jobs that it may post; 0: no limit. [default: IMPASTO_JOBS_PER_MINUTE]",
+)
+@click.option(
+    "--requests-per-minute",
+    type=click.IntRange(min=0),
+    help="Requests that it may send; 0: no limit. [default: IMPASTO_REQUESTS_PER_MINUTE]",
+)
+@click.option(
     "--id",
     "key_id",
     metavar="ID",
     help="Of a key that was revoked, or lost with Redis: the new one opens the same jobs.",
 )
 @_speaks_to_redis
-def create(name: str, max_jobs: int | None, key_id: str | None) -> None:
+def create(
+    name: str,
+    max_jobs: int | None,
+    max_running: int | None,
+    jobs_per_minute: int | None,
+    requests_per_minute: int | None,
+    key_id: str | None,
+) -> None:
     """Make a key and print it. NAME is for you, to know whose it is."""
-    secret = _keys().create(name, max_unfinished_jobs=max_jobs, key_id=key_id)
+    allowance = Allowance(
+        max_unfinished_jobs=max_jobs,
+        max_running_jobs=max_running,
+        jobs_per_minute=jobs_per_minute,
+        requests_per_minute=requests_per_minute,
+    )
+    secret = _keys().create(name, key_id=key_id, allowance=allowance)
     click.echo(secret)
     click.echo("Keep it: it is not stored, and is never shown again.", err=True)
 
@@ -75,14 +103,32 @@ def list_keys(as_json: bool) -> None:
     if as_json:
         print_json([key.model_dump(mode="json") for key in listed])
         return
-    table = Table(Column("Id", no_wrap=True), "Name", "Created", "Revoked", "Most jobs", box=None)
+    table = Table(
+        Column("Id", no_wrap=True),
+        "Name",
+        "Created",
+        "Revoked",
+        "Jobs",
+        "Running",
+        "Jobs/min",
+        "Requests/min",
+        box=None,
+    )
     for key in listed:
         table.add_row(
             key.id,
             key.name,
             f"{key.created_at:%Y-%m-%d %H:%M:%S}",
             f"{key.revoked_at:%Y-%m-%d %H:%M:%S}" if key.revoked_at else "",
-            str(key.max_unfinished_jobs or ""),
+            *(
+                "" if limit is None else str(limit)
+                for limit in (
+                    key.max_unfinished_jobs,
+                    key.max_running_jobs,
+                    key.jobs_per_minute,
+                    key.requests_per_minute,
+                )
+            ),
         )
     stdout.print(table)
 

@@ -7,11 +7,12 @@ import click
 from client.client import Impasto
 from client.files import assign, check_writable, image_arguments
 from client.following import follow
-from client.parameters import asked_for, checked
+from client.parameters import asked_for, checked, preset_option, set_option
 from client.terminal import (
     end,
     json_option,
     print_json,
+    priority_option,
     speaks_to_service,
     url_option,
     write,
@@ -19,22 +20,19 @@ from client.terminal import (
 from shared.jobs import Priority
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  impasto submit photo.jpg painting.jpg -o painted.png
+  impasto submit photo.jpg swirl.jpg ink.jpg --set 'style_weights=[2, 1]' --follow
+  impasto submit ink.jpg --preset texture --set aspect_ratio=1.5 -o texture.png
+  id=$(impasto submit photo.jpg painting.jpg --wait) && impasto result $id
+"""
+)
 @image_arguments
-@click.option("--preset", help="Named set of parameters; see `impasto presets`.")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Any parameter, e.g. --set size=768 --set pyramid.min_size=64. Can be repeated.",
-)
-@click.option(
-    "--priority",
-    type=click.Choice([priority.value for priority in Priority]),
-    default=Priority.NORMAL.value,
-    show_default=True,
-)
+@preset_option
+@set_option
+@priority_option
 @click.option("--webhook", metavar="URL", help="URL that is told of the end.")
 @click.option(
     "--idempotency-key",
@@ -43,10 +41,13 @@ from shared.jobs import Priority
 )
 @click.option("--follow", "following", is_flag=True, help="Show the progress until the end.")
 @click.option(
+    "--wait", "waiting", is_flag=True, help="Wait for the end and show nothing; for scripts."
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="Save the picture here (PNG, JPEG, WebP or TIFF); implies --follow.",
+    help="Save the picture here (PNG, JPEG, WebP or TIFF); implies --follow, or goes with --wait.",
 )
 @json_option
 @url_option
@@ -61,6 +62,7 @@ def submit(
     webhook: str | None,
     idempotency_key: str | None,
     following: bool,
+    waiting: bool,
     output: Path | None,
     as_json: bool,
     url: str,
@@ -87,7 +89,9 @@ def submit(
         )
         if not as_json:
             click.echo(job.id)
-        if following or output is not None:
+        if waiting:
+            *_, job = impasto.follow(job.id)
+        elif following or output is not None:
             job = follow(impasto, job.id)
         if as_json:
             print_json(job.model_dump(mode="json"))

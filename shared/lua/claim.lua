@@ -2,10 +2,11 @@
 -- Take the lease of a job, or learn why not.
 -- ARGV: job id, worker, a new name for this claim, lease in seconds, most attempts, longest run in seconds,
 --   retention in seconds, error of too many attempts, error of a run too long
--- Returns {'claimed', fence, attempt}, or {'gone' | 'finished' | 'busy' | 'canceled' | 'exhausted' | 'overdue'}.
+-- Returns {'claimed', fence, attempt}, or
+--   {'gone' | 'finished' | 'busy' | 'held_back' | 'canceled' | 'exhausted' | 'overdue'}.
 local id = ARGV[1]
 local record = redis.call('HMGET', record_of(id), 'status', 'owner', 'attempt', 'fence', 'claim', 'lease_until',
-  'claimed_at', 'ran_seconds', 'cancel_requested_at', 'created_at', 'started_at', 'worker')
+  'claimed_at', 'ran_seconds', 'cancel_requested_at', 'created_at', 'started_at', 'worker', 'priority')
 local status = record[1]
 if not status then
   redis.call('ZREM', QUEUE, id)
@@ -44,6 +45,11 @@ end
 if ran >= tonumber(ARGV[6]) then
   end_job(id, at, 'failed', ARGV[7], {'error', ARGV[9]}, cjson.decode(ARGV[9]).code)
   return {'overdue'}
+end
+-- One that runs, as its record says, has its place among its owner's running jobs already.
+if status == 'queued' and hold_back(id, record[2], turn_of(record[13], record[11])) then
+  count('held_back')
+  return {'held_back'}
 end
 local attempt = redis.call('HINCRBY', record_of(id), 'attempt', 1)
 local fence = redis.call('HINCRBY', record_of(id), 'fence', 1)

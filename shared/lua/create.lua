@@ -1,8 +1,8 @@
 #!lua
 -- Accept a job: write its record, put it at the end of its queue, and note its idempotency key.
--- ARGV: job id, owner, priority, most jobs in the queue, most unfinished jobs of an owner, seconds until
---   its message is sent again, inputs as JSON, SHA-256 of the idempotency key or '', the ticket that was
---   drawn for it, how long the key is kept in seconds, then field, value, ...
+-- ARGV: job id, owner, priority, most jobs in the queue, most unfinished jobs of an owner, most of its jobs that
+--   run at a time or '', seconds until its message is sent again, inputs as JSON, SHA-256 of the idempotency key
+--   or '', the ticket that was drawn for it, how long the key is kept in seconds, then field, value, ...
 -- Returns 'created', or why not: 'queue_full', 'too_many_jobs', 'superseded'.
 local id, owner, priority = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('EXISTS', record_of(id)) == 1 then
@@ -11,8 +11,8 @@ end
 if redis.call('EXISTS', string.format(GONE_PATTERN, id)) == 1 then
   return 'superseded' -- it was withdrawn, since nobody had heard of it
 end
-local key = string.format(IDEMPOTENCY_PATTERN, owner, ARGV[8])
-if ARGV[8] ~= '' and (redis.call('HGET', key, 'ticket') ~= ARGV[9] or redis.call('HEXISTS', key, 'job') == 1) then
+local key = string.format(IDEMPOTENCY_PATTERN, owner, ARGV[9])
+if ARGV[9] ~= '' and (redis.call('HGET', key, 'ticket') ~= ARGV[10] or redis.call('HEXISTS', key, 'job') == 1) then
   return 'superseded' -- this request took so long that the next one with its key went ahead
 end
 if redis.call('ZCARD', QUEUE) >= tonumber(ARGV[4]) then
@@ -22,12 +22,18 @@ if tonumber(redis.call('HGET', UNFINISHED, owner) or 0) >= tonumber(ARGV[5]) the
   return 'too_many_jobs'
 end
 local at = now()
-write_job(id, owner, at, 'queued', 0, inputs_of(ARGV[7]), {unpack(ARGV, 11)})
+write_job(id, owner, at, 'queued', 0, inputs_of(ARGV[8]), {unpack(ARGV, 12)})
 redis.call('HINCRBY', UNFINISHED, owner, 1)
-enqueue(id, priority, at, at + ARGV[6])
-if ARGV[8] ~= '' then
+if ARGV[6] == '' then
+  redis.call('HDEL', RUNNING_LIMITS, owner)
+else
+  redis.call('HSET', RUNNING_LIMITS, owner, ARGV[6])
+end
+call_up(owner, at)
+enqueue(id, priority, at, at + ARGV[7])
+if ARGV[9] ~= '' then
   redis.call('HSET', key, 'job', id)
-  redis.call('EXPIRE', key, ARGV[10])
+  redis.call('EXPIRE', key, ARGV[11])
 end
 count('created')
 note(id, at, 'created', 0)

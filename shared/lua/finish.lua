@@ -3,8 +3,8 @@
 -- ARGV: job id, token of the lease, new status, retention in seconds, code of the error or '', then field, value, ...
 -- Returns 1, or 0 when somebody else holds the job or it has ended otherwise: then nothing is written.
 local id = ARGV[1]
-local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'claim')
-if record[1] == ARGV[3] and record[3] and token_of(record[2], record[3]) == ARGV[2] then
+local status, is_last = seen_by(id, ARGV[2])
+if status == ARGV[3] and is_last then
   return 1 -- told again, since the answer was lost
 end
 if not may_write(id, ARGV[2]) then

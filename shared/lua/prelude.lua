@@ -10,6 +10,10 @@ local function index_of(owner, status)
   return string.format(INDEX_PATTERN, owner, status)
 end
 
+local function held_back_of(owner)
+  return string.format(HELD_BACK_PATTERN, owner)
+end
+
 -- Count something that has happened.
 local function count(what, times)
   redis.call('HINCRBY', COUNTERS, what, times or 1)
@@ -64,6 +68,64 @@ local function enqueue(id, priority, at, due)
   redis.call('ZADD', DUE, due, id)
 end
 
+-- The order among the waiting jobs of an owner: a job that was begun goes first.
+local function turn_of(priority, begun)
+  return begun and -1 or RANKS[priority]
+end
+
+-- Waiting jobs that were held back, and that their owner's limit allows to run now; the next first.
+local function allowed_of(owner)
+  local limit, last = redis.call('HGET', RUNNING_LIMITS, owner), -1
+  if limit then
+    last = limit - redis.call('ZCARD', index_of(owner, 'running')) - 1
+    if last < 0 then
+      return {}
+    end
+  end
+  return redis.call('ZRANGE', held_back_of(owner), 0, last)
+end
+
+-- Whether the limit of its owner keeps a waiting job from running now. Then nobody sends its message any more,
+-- until it is called up. Those that were held back before it, and have their turn before it, go before it.
+local function hold_back(id, owner, turn)
+  local limit = redis.call('HGET', RUNNING_LIMITS, owner)
+  if not limit then
+    return false
+  end
+  local held_back = held_back_of(owner)
+  redis.call('ZADD', held_back, turn, id)
+  local before = redis.call('ZCARD', index_of(owner, 'running')) + redis.call('ZRANK', held_back, id)
+  if before < tonumber(limit) then
+    redis.call('ZREM', held_back, id)
+    return false
+  end
+  redis.call('ZREM', DUE, id)
+  return true
+end
+
+-- Let the messages of jobs that may run now be due at once. To be called whenever an owner has one running job
+-- less, one held back job less, or another limit.
+local function call_up(owner, at)
+  for _, id in ipairs(allowed_of(owner)) do
+    if redis.call('EXISTS', record_of(id)) == 0 then -- somebody has removed it by hand
+      redis.call('ZREM', held_back_of(owner), id)
+    elseif redis.call('ZADD', DUE, 'NX', at, id) == 1 then
+      redis.call('HSET', record_of(id), 'queued_at', at)
+    end
+  end
+  if redis.call('HEXISTS', RUNNING_LIMITS, owner) == 0 then
+    redis.call('DEL', held_back_of(owner))
+  end
+end
+
+-- What has to be known of a job to send its message: its id, its priority, 1 if a worker had begun it or '', 1 if
+-- it was held back or ''.
+local function message_of(id)
+  local record = redis.call('HMGET', record_of(id), 'priority', 'started_at', 'owner')
+  local was_held_back = redis.call('ZSCORE', held_back_of(record[3]), id)
+  return {id, record[1], record[2] and 1 or '', was_held_back and 1 or ''}
+end
+
 -- Hashes of the inputs of a job, each once.
 local function inputs_of(encoded)
   local inputs, found, seen = cjson.decode(encoded), {}, {}
@@ -89,10 +151,13 @@ local function end_job(id, at, status, retention, fields, why)
   move(id, old[1], old[2], status)
   if redis.call('HINCRBY', UNFINISHED, old[1], -1) <= 0 then
     redis.call('HDEL', UNFINISHED, old[1])
+    redis.call('HDEL', RUNNING_LIMITS, old[1])
   end
   redis.call('ZREM', QUEUE, id)
   redis.call('ZREM', DUE, id)
   redis.call('ZREM', LEASES, id)
+  redis.call('ZREM', held_back_of(old[1]), id)
+  call_up(old[1], at)
   redis.call('ZADD', EXPIRY, at + retention, id)
   if old[4] then
     redis.call('ZADD', OUTBOX, at, id)
@@ -134,10 +199,16 @@ local function token_of(fence, claim)
   return fence .. '-' .. claim
 end
 
+-- The status of a job, and whether the worker with this token was the last one that held it.
+local function seen_by(id, token)
+  local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'claim')
+  return record[1], record[3] and token_of(record[2], record[3]) == token
+end
+
 -- Whether the worker with this token holds the job.
 local function holds(id, token)
-  local record = redis.call('HMGET', record_of(id), 'status', 'fence', 'claim')
-  return record[1] == 'running' and token_of(record[2], record[3]) == token
+  local status, is_last = seen_by(id, token)
+  return status == 'running' and is_last
 end
 
 -- Whether the worker with this token may write. If not, it is one that was too slow, and that is counted.

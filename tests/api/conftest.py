@@ -1,7 +1,7 @@
 """The API on real servers, without workers."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,8 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import TestResponse
 
 from api.app import create_app
-from shared.jobs import StoredOutput
+from shared.jobs import Losses, Progress, StoredOutput
+from shared.messaging import ProgressWriter
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
 from shared.storage import Storage, manifest_key, result_key
@@ -23,6 +24,7 @@ from tests.faults.proxy import Proxy
 CONTENT = picture_bytes("content", 48, 32)
 STYLE = picture_bytes("style", 32, 48)
 Change = Callable[..., Settings]
+Report = Callable[..., Progress]
 
 
 @pytest.fixture
@@ -141,3 +143,27 @@ def paint(records: JobRecords, storage: Storage) -> Callable[[str], StoredOutput
         return output
 
     return finish
+
+
+@pytest.fixture
+def report(settings: Settings) -> Report:
+    """Reports progress as a worker does."""
+    writer = ProgressWriter(settings)
+
+    def write(job_id: str, step: int, previews: Sequence[int] = ()) -> Progress:
+        progress = Progress(
+            step=step,
+            total_steps=100,
+            fraction=step / 100,
+            level=1,
+            width_px=48,
+            height_px=32,
+            losses=Losses(content=1.5, style=2.5, tv=0.5, total=4.5),
+            steps_per_second=6.0,
+            eta_seconds=(100 - step) / 6,
+            previews=list(previews),
+        )
+        writer.write(job_id, progress)
+        return progress
+
+    return write

@@ -15,7 +15,7 @@ from shared.jobs import ErrorCode, Job, JobError, JobList, StoredOutput
 from shared.names import QUEUE
 from shared.presets import PRESETS
 from shared.records import JobRecords, Lease
-from shared.storage import Storage, input_key, preview_key
+from shared.storage import Storage, input_key
 from tests.api.conftest import CONTENT, STYLE, Traces, post
 from tests.conftest import picture_bytes
 
@@ -188,6 +188,7 @@ def test_a_running_job_shows_the_progress_of_its_task(
     progress = {
         **{"step": 3, "total_steps": 9, "fraction": 1 / 3, "level": 1, "width_px": 48},
         **{"height_px": 32, "losses": None, "steps_per_second": 2.0, "eta_seconds": 3.0},
+            "previews": [2],
     }
     state = {"status": "PROGRESS", "result": progress, "task_id": job.id}
     valkey.set(f"celery-task-meta-{job.id}", json.dumps(state))
@@ -350,24 +351,3 @@ def test_a_result_that_somebody_removed_from_s3_is_not_found(
         storage._s3.delete_object(Bucket=storage._bucket, Key=key)
     answer = api.get(f"/v1/jobs/{job.id}/{route}")
     assert (answer.status_code, answer.get_json()["code"]) == (404, "not_found")
-
-
-def test_the_newest_preview_is_shown_and_asking_keeps_them_coming(
-    api: FlaskClient, records: JobRecords, storage: Storage
-) -> None:
-    job = submit(api)
-    assert api.get(job.urls.preview).status_code == 404
-    assert not records.wishes(job.id).preview  # nobody paints it yet
-
-    records.claim(job.id, "w1")
-    storage.put(preview_key(job.id), b"\xff\xd8first", "image/jpeg")
-    answer = api.get(job.urls.preview)
-    assert (answer.status_code, answer.data) == (200, b"\xff\xd8first")
-    assert answer.content_type == "image/jpeg"
-    assert "no-cache" in answer.headers["Cache-Control"]
-    assert records.wishes(job.id).preview
-
-    known = {"If-None-Match": answer.headers["ETag"]}
-    assert api.get(job.urls.preview, headers=known).status_code == 304
-    storage.put(preview_key(job.id), b"\xff\xd8second", "image/jpeg")
-    assert api.get(job.urls.preview, headers=known).data == b"\xff\xd8second"

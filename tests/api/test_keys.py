@@ -1,5 +1,6 @@
 """Keys: who is let in, whose jobs they see, and how many they may have."""
 
+import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -17,9 +18,10 @@ from werkzeug.test import TestResponse
 from api.app import create_app
 from api.authentication import is_protected
 from api.problems import Problem
+from api.rates import PREFIX
 from shared import names
 from shared.jobs import Job, StoredOutput
-from shared.keys import ApiKeys
+from shared.keys import Allowance, ApiKeys
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage, preview_key, request_key
@@ -85,7 +87,10 @@ def visitor(service: Any, keys: ApiKeys) -> Callable[..., Visitor]:
     """Makes a key and somebody who has it."""
 
     def make(name: str, max_jobs: int | None = None) -> Visitor:
-        return Visitor(service.test_client(), keys.create(name, max_unfinished_jobs=max_jobs))
+        return Visitor(
+            service.test_client(),
+            keys.create(name, allowance=Allowance(max_unfinished_jobs=max_jobs)),
+        )
 
     return make
 
@@ -116,7 +121,7 @@ def assert_unauthorized(answer: TestResponse) -> None:
 
 
 def snapshot(valkey: redis.Redis) -> dict[str, str]:
-    """Everything in Redis."""
+    """Everything in Redis, but for how often somebody asked."""
     read: dict[str, Callable[[str], Any]] = {
         "string": valkey.get,
         "hash": valkey.hgetall,
@@ -124,7 +129,7 @@ def snapshot(valkey: redis.Redis) -> dict[str, str]:
         "list": lambda key: valkey.lrange(key, 0, -1),
         "zset": lambda key: valkey.zrange(key, 0, -1, withscores=True),
     }
-    return {key: repr(read[valkey.type(key)](key)) for key in valkey.keys("*")}
+    return {key: repr(read[valkey.type(key)](key)) for key in valkey.keys("*") if PREFIX not in key}
 
 
 # -- who is let in ------------------------------------------------------------------------------
@@ -136,7 +141,7 @@ def test_every_route_is_for_those_with_a_key_or_said_to_be_open(closed: Any) -> 
     api = closed.test_client()
     for rule in closed.url_map.iter_rules():
         path = rule.rule.replace("<job_id>", NO_JOB).replace("<path:name>", "app.js")
-        path = path.replace("<path:filename>", "scalar.js")
+        path = path.replace("<path:filename>", "scalar.js").replace("<sha256>", "0" * 64)
         for method in rule.methods:
             with api.open(path, method=method) as answer:
                 is_refused = answer.status_code == 401
@@ -365,7 +370,10 @@ OF_A_FINISHED_JOB = {
     ("GET", "/v1/jobs/<job_id>"): 200,
     ("GET", "/v1/jobs/<job_id>/result"): 303,
     ("GET", "/v1/jobs/<job_id>/manifest"): 200,
-    ("GET", "/v1/jobs/<job_id>/preview"): 200,
+    ("GET", "/v1/jobs/<job_id>/preview"): 404,  # it was never told of one
+    ("GET", "/v1/jobs/<job_id>/preview?step=1"): 200,
+    ("GET", "/v1/jobs/<job_id>/inputs/<sha256>"): 200,
+    ("GET", "/v1/jobs/<job_id>/events"): 200,
     ("POST", "/v1/jobs/<job_id>/cancel"): 409,
     ("POST", "/v1/jobs/<job_id>/retry"): 202,
     ("DELETE", "/v1/jobs/<job_id>"): 204,
@@ -374,7 +382,10 @@ OF_A_WAITING_JOB = {
     ("GET", "/v1/jobs/<job_id>"): 200,
     ("GET", "/v1/jobs/<job_id>/result"): 409,
     ("GET", "/v1/jobs/<job_id>/manifest"): 409,
-    ("GET", "/v1/jobs/<job_id>/preview"): 200,
+    ("GET", "/v1/jobs/<job_id>/preview"): 404,
+    ("GET", "/v1/jobs/<job_id>/preview?step=1"): 200,
+    ("GET", "/v1/jobs/<job_id>/inputs/<sha256>"): 200,
+    ("GET", "/v1/jobs/<job_id>/events"): 200,
     ("POST", "/v1/jobs/<job_id>/retry"): 409,
     ("DELETE", "/v1/jobs/<job_id>"): 409,
     ("POST", "/v1/jobs/<job_id>/cancel"): 200,
@@ -393,7 +404,7 @@ def test_somebody_elses_job_is_not_there_and_stays_as_it_is(
     state: str,
 ) -> None:
     job = mine.submit()
-    storage.put(preview_key(job.id), b"\xff\xd8preview", "image/jpeg")
+    storage.put(preview_key(job.id, 1), b"\xff\xd8preview", "image/jpeg")
     if state == "finished":
         paint(job.id)
     if state == "running":
@@ -405,12 +416,15 @@ def test_somebody_elses_job_is_not_there_and_stays_as_it_is(
         for method in rule.methods - {"HEAD", "OPTIONS"}
         if "<job_id>" in rule.rule
     }
-    assert routes == set(expected)  # a new route needs a line in both tables
+    # A new route needs a line in both tables.
+    assert routes == {(method, rule.partition("?")[0]) for method, rule in expected}
+    digest = hashlib.sha256(CONTENT).hexdigest()
 
     before = snapshot(valkey)
     for method, rule in expected:
-        theirs = stranger.ask(method, rule.replace("<job_id>", job.id))
-        nobodys = stranger.ask(method, rule.replace("<job_id>", NO_JOB))
+        path = rule.replace("<sha256>", digest)
+        theirs = stranger.ask(method, path.replace("<job_id>", job.id))
+        nobodys = stranger.ask(method, path.replace("<job_id>", NO_JOB))
         assert theirs.status_code == nobodys.status_code == 404, (method, rule)
         assert theirs.text == nobodys.text.replace(NO_JOB, job.id), (method, rule)
         assert dict(theirs.headers).keys() == dict(nobodys.headers).keys()
@@ -419,8 +433,9 @@ def test_somebody_elses_job_is_not_there_and_stays_as_it_is(
     assert snapshot(valkey) == before
 
     for (method, rule), status in expected.items():
-        answer = mine.ask(method, rule.replace("<job_id>", job.id))
-        assert answer.status_code == status, (method, rule, answer.text)
+        path = rule.replace("<job_id>", job.id).replace("<sha256>", digest)
+        with mine.ask(method, path) as answer:
+            assert answer.status_code == status, (method, rule)
 
 
 def test_what_is_left_of_somebody_elses_job_is_not_told_either(
@@ -520,7 +535,9 @@ def test_a_key_without_a_limit_of_its_own_has_that_of_the_installation(
 ) -> None:
     service = create_app(change(max_unfinished_jobs=1, key_cache_seconds=0.0))
     plain = Visitor(service.test_client(), keys.create("plain"))
-    generous = Visitor(service.test_client(), keys.create("generous", max_unfinished_jobs=3))
+    generous = Visitor(
+        service.test_client(), keys.create("generous", allowance=Allowance(max_unfinished_jobs=3))
+    )
     plain.submit()
     assert plain.post().status_code == 429
     for _ in range(3):

@@ -39,11 +39,15 @@ def listed(impasto_keys: Run) -> list[ApiKey]:
 
 
 def test_create_prints_the_key_and_nothing_else(impasto_keys: Run, keys: ApiKeys) -> None:
-    done = impasto_keys("create", "studio", "--max-jobs", "5")
+    done = impasto_keys(
+        *("create", "studio", "--max-jobs", "5", "--max-running", "2"),
+        *("--jobs-per-minute", "30", "--requests-per-minute", "0"),
+    )
     assert (done.exit_code, done.stdout.count("\n")) == (DONE, 1)
     key = keys.authenticate(done.stdout.strip())
     assert key is not None
-    assert (key.name, key.max_unfinished_jobs) == ("studio", 5)
+    assert (key.name, key.max_unfinished_jobs, key.max_running_jobs) == ("studio", 5, 2)
+    assert (key.jobs_per_minute, key.requests_per_minute) == (30, 0)
     assert "never shown again" in done.stderr
     assert done.stdout.strip() not in done.stderr
 
@@ -90,6 +94,9 @@ def test_a_key_is_renewed_under_its_id(impasto_keys: Run, keys: ApiKeys) -> None
         (["create", "a\nb"], FAILED, "1 to 100 printable characters"),
         (["create", "k", "--id", "anonymous"], FAILED, "16 characters"),
         (["create", "k", "--max-jobs", "0"], USAGE, "--max-jobs"),
+        (["create", "k", "--max-running", "0"], USAGE, "--max-running"),
+        (["create", "k", "--jobs-per-minute", "-1"], USAGE, "--jobs-per-minute"),
+        (["create", "k", "--requests-per-minute", "many"], USAGE, "--requests-per-minute"),
         (["create"], USAGE, "NAME"),
         (["revoke"], USAGE, "ID"),
     ],

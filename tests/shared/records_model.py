@@ -30,6 +30,7 @@ from shared.records import (
     CHECKPOINTS_KEPT,
     NEXT_JOBS,
     PREVIEW_WANTED_SECONDS,
+    TOLD_AGAIN_SECONDS,
     Due,
     Lease,
     Refusal,
@@ -39,7 +40,6 @@ from shared.scripts import DURATION_BUCKETS
 from shared.settings import Settings
 
 MAX_HISTORY_BYTES = 400  # less than it is, so that there is more than that
-WEBHOOK_SECONDS = 86_400  # after it nobody is told of the end of a job that was restored
 START = 1_800_000_000.0
 
 Database = dict[str, Any]  # every key with its value, as `tests.shared.snapshot` gives it
@@ -52,7 +52,8 @@ class ModelJob:
     request: JobRequest
     created_at: float
     queued_at: float | None
-    due: float
+    due: float | None  # None: it is held back, and nobody looks after it until it is called up
+    held_back: bool = False  # or was called up, and no worker has taken it yet
     status: JobStatus = JobStatus.QUEUED
     fence: int = 0
     attempt: int = 0
@@ -82,6 +83,12 @@ class ModelJob:
         """Hashes of what it uses."""
         inputs = self.request.inputs
         return {*inputs.styles, *inputs.masks, *filter(None, (inputs.content, inputs.init))}
+
+    @property
+    def turn(self) -> tuple[int, str]:
+        """The order among the jobs of an owner that are held back."""
+        begun = self.started_at is not None
+        return -1 if begun else [*Priority].index(self.request.priority), self.request.id
 
     @property
     def end(self) -> JobEnd | None:
@@ -157,6 +164,7 @@ class Model:
         self.previews: dict[str, float] = {}
         self.garbage: dict[str, float] = {}
         self.counters: Counter[str] = Counter()
+        self.running_limits: dict[str, int] = {}
 
     def save(self) -> dict[str, Any]:
         """A copy of everything but the time."""
@@ -178,7 +186,11 @@ class Model:
     # -- what clients ask for -------------------------------------------------------------------
 
     def create(
-        self, request: JobRequest, ticket: Ticket | None, max_unfinished_jobs: int | None
+        self,
+        request: JobRequest,
+        ticket: Ticket | None,
+        max_unfinished_jobs: int | None,
+        max_running_jobs: int | None,
     ) -> Refusal | None:
         if request.id in self.jobs:
             return None
@@ -192,6 +204,10 @@ class Model:
         most = self.settings.max_unfinished_jobs
         if len(unfinished) >= (most if max_unfinished_jobs is None else max_unfinished_jobs):
             return Refusal.TOO_MANY_JOBS
+        self.running_limits.pop(request.owner, None)
+        if max_running_jobs is not None:
+            self.running_limits[request.owner] = max_running_jobs
+        self._call_up(request.owner)
         due = self.now + self.settings.republish_seconds
         self._add(ModelJob(request, self.now, self.now, due), "created", "created")
         if key:
@@ -215,7 +231,7 @@ class Model:
             job.status, job.output, job.error = end.status, end.output, end.error
             job.finished_at = end.finished_at.timestamp()
             job.expires_at = job.finished_at + self.settings.retention_seconds
-            if request.webhook and self.now - job.finished_at < WEBHOOK_SECONDS:
+            if request.webhook and self.now - job.finished_at < TOLD_AGAIN_SECONDS:
                 job.webhook_due = self.now
         if request.idempotency:
             name = (request.owner, request.idempotency.key_sha256)
@@ -227,6 +243,9 @@ class Model:
                 ticket = known.ticket if known else None  # of a request that comes too late
                 self.keys[name] = ModelKey(request_sha256, until, ticket, job_id)
         self._add(job, "restored", "restored", job.status)
+        limit = self.settings.max_running_jobs
+        if end is None and limit is not None:
+            self.running_limits.setdefault(request.owner, limit)
         return True
 
     def _add(self, job: ModelJob, counter: str, event: str, detail: str = "") -> None:
@@ -340,6 +359,11 @@ class Model:
             job.error = self.overdue
             self._end(job, JobStatus.FAILED)
             return "overdue"
+        if job.status == JobStatus.QUEUED and self._is_held_back(job):
+            job.held_back, job.due = True, None
+            self.counters["held_back"] += 1
+            return "held_back"
+        job.held_back = False
         job.attempt += 1
         job.fence += 1
         job.status, job.worker, job.claim = JobStatus.RUNNING, worker, name
@@ -352,6 +376,60 @@ class Model:
         self.counters["claims"] += 1
         self._note(job, "claimed", job.fence, worker)
         return Lease(job_id, job.fence, job.attempt, name)
+
+    def is_free(self, job_id: str) -> bool:
+        """Those that the order among its owner's jobs would hold back are not seen."""
+        job = self.jobs.get(job_id)
+        if job is None or job.status.is_terminal:
+            return False
+        if job.status == JobStatus.RUNNING:
+            assert job.lease_until is not None
+            return job.lease_until <= self.now
+        limit = self.running_limits.get(job.request.owner, math.inf)
+        return len(self._running(job.request.owner)) < limit
+
+    def _running(self, owner: str) -> list[ModelJob]:
+        jobs = (job for job in self.jobs.values() if job.status == JobStatus.RUNNING)
+        return [job for job in jobs if job.request.owner == owner]
+
+    def _held_back(self, owner: str) -> list[ModelJob]:
+        """Also those that were called up; the next first."""
+        jobs = (job for job in self.jobs.values() if job.held_back and job.request.owner == owner)
+        return sorted(jobs, key=lambda job: job.turn)
+
+    def _is_held_back(self, job: ModelJob) -> bool:
+        owner = job.request.owner
+        before = [other for other in self._held_back(owner) if other.turn < job.turn]
+        limit = self.running_limits.get(owner, math.inf)
+        return len(self._running(owner)) + len(before) >= limit
+
+    def _allowed(self, owner: str) -> list[ModelJob]:
+        """Those of the jobs that are held back that may run now."""
+        held_back = self._held_back(owner)
+        if owner not in self.running_limits:
+            return held_back
+        free = self.running_limits[owner] - len(self._running(owner))
+        return held_back[: max(0, free)]
+
+    def _call_up(self, owner: str) -> None:
+        for job in self._allowed(owner):
+            if job.due is None:
+                job.due = job.queued_at = self.now
+            job.held_back = owner in self.running_limits
+
+    def called_up(self, job_id: str) -> list[Due]:
+        if job_id not in self.jobs:
+            return []
+        this = self.jobs[job_id]
+        jobs = self._allowed(this.request.owner)
+        if this.status == JobStatus.QUEUED and not this.held_back:
+            jobs.append(this)
+        return [self._message(job) for job in jobs if job.due is not None and job.due <= self.now]
+
+    def _message(self, job: ModelJob, *, leased: bool = False) -> Due:
+        request = job.request
+        begun = job.started_at is not None
+        return Due(request.id, request.priority, begun, leased, job.held_back)
 
     def is_held(self, lease: Lease) -> bool:
         """Whether this lease is the one that counts."""
@@ -441,12 +519,16 @@ class Model:
         job.ran_seconds += self.now - job.claimed_at
         job.attempt -= 1
         job.queued_at = job.due = self.now
+        job.held_back = job.request.owner in self.running_limits
+        self._call_up(job.request.owner)
         return JobStatus.QUEUED
 
     def take_due(self, limit: int) -> list[Due]:
         republish_seconds = self.settings.republish_seconds
-        for job_id in self.queue()[:NEXT_JOBS]:
-            self.jobs[job_id].due = min(self.jobs[job_id].due, self.now + republish_seconds)
+        due_ones = [job_id for job_id in self.queue() if self.jobs[job_id].due is not None]
+        for job_id in due_ones[:NEXT_JOBS]:
+            due = self.jobs[job_id].due or 0
+            self.jobs[job_id].due = min(due, self.now + republish_seconds)
         lost = self._first_due(self.look_after(JobStatus.RUNNING), limit)
         waiting = self._first_due(self.look_after(JobStatus.QUEUED), limit - len(lost))
         for job_id in lost:
@@ -457,20 +539,19 @@ class Model:
             job.due = self.now + max(republish_seconds, self.now - job.queued_at)
         self.counters["republished"] += len(lost) + len(waiting)
         return [
-            Due(job_id, job.request.priority, job.started_at is not None, job_id in lost)
-            for job_id in (*lost, *waiting)
-            for job in (self.jobs[job_id],)
+            self._message(self.jobs[job_id], leased=job_id in lost) for job_id in (*lost, *waiting)
         ]
 
     def due_at_once(self, jobs: list[Due]) -> None:
         for due in jobs:
             job = self.jobs.get(due.job_id)
             if job and job.status == (JobStatus.RUNNING if due.leased else JobStatus.QUEUED):
-                job.due = self.now
+                job.due = None if job.due is None else self.now
 
     def look_after(self, status: JobStatus) -> dict[str, float]:
         """Jobs in this status, and when somebody looks after them."""
-        return {job_id: job.due for job_id, job in self.jobs.items() if job.status == status}
+        jobs = {job_id: job for job_id, job in self.jobs.items() if job.status == status}
+        return {job_id: job.due for job_id, job in jobs.items() if job.due is not None}
 
     # -- webhooks -------------------------------------------------------------------------------
 
@@ -588,6 +669,10 @@ class Model:
             job.webhook_due = self.now
         if job.started_at is not None:
             self._observe("run_seconds", self.now - job.started_at)
+        job.held_back = False
+        if not any(other.request.owner == job.request.owner for other in self.unfinished()):
+            self.running_limits.pop(job.request.owner, None)
+        self._call_up(job.request.owner)
         code = job.error.code if job.error else ""
         self.counters[f"{status}:{code}" if code else status] += 1
         self._note(job, status, job.fence, code)
@@ -621,10 +706,14 @@ class Model:
             names.COUNTERS: {what: times for what, times in self.counters.items() if times},
             names.STATUSES: Counter(job.status for job in jobs.values()),
             names.UNFINISHED: Counter(job.request.owner for job in self.unfinished()),
+            names.RUNNING_LIMITS: {**self.running_limits},
         }
         for job_id, job in jobs.items():
             expected[names.record(job_id)] = job.hash()
             expected.setdefault(names.index(job.request.owner, job.status), {})[job_id] = 0
+            if job.held_back:
+                line = expected.setdefault(names.held_back(job.request.owner), {})
+                line[job_id] = job.turn[0]
         for (owner, key), known in self.keys.items():
             expected[names.idempotency(owner, key)] = known.hash()
         for digest, (number, _) in self.deleting.items():

@@ -16,7 +16,7 @@ from deploy.embedded.servers import start_valkey
 from shared import names
 from shared.connections import connect_impatient
 from shared.errors import Conflict, InvalidInput, NotFound
-from shared.keys import ApiKey, ApiKeys
+from shared.keys import Allowance, ApiKey, ApiKeys
 from shared.settings import Settings
 from tests.shared.strategies import patient
 
@@ -58,7 +58,10 @@ def valid(keys: ApiKeys, secret: str) -> ApiKey:
 
 
 def test_a_key_is_recognised_by_its_secret(keys: ApiKeys) -> None:
-    secrets = {name: keys.create(name, max_unfinished_jobs=most) for name, most in WHO.items()}
+    secrets = {
+        name: keys.create(name, allowance=Allowance(max_unfinished_jobs=most))
+        for name, most in WHO.items()
+    }
     assert len(set(secrets.values())) == len(WHO)
     for name, secret in secrets.items():
         key = valid(keys, secret)
@@ -279,7 +282,10 @@ def test_keys_and_revocations_outlast_a_redis_that_is_killed(tmp_path: Path) -> 
 
     with start_valkey(tmp_path / "data", tmp_path) as server:
         keys = connect(server.environment)
-        kept, lost = keys.create("kept", max_unfinished_jobs=7), keys.create("lost")
+        kept, lost = (
+            keys.create("kept", allowance=Allowance(max_unfinished_jobs=7)),
+            keys.create("lost"),
+        )
         keys.revoke(valid(keys, lost).id)
         listed = keys.list()
         os.kill(server.process.pid, signal.SIGKILL)

@@ -139,8 +139,11 @@ def test_workers_empty_the_higher_queues_first() -> None:
     config = worker_config(Settings(_env_file=None))
     assert [queue.name for queue in config["task_queues"]] == [
         "impasto.resume",  # begun jobs have waited for their turn already
+        "impasto.high.turn",  # so have those that were held back, at their priority
         "impasto.high",
+        "impasto.normal.turn",
         "impasto.normal",
+        "impasto.low.turn",
         "impasto.low",
     ]
     assert config["broker_transport_options"]["queue_order_strategy"] == "priority"

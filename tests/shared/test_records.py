@@ -26,7 +26,7 @@ from shared.jobs import (
 )
 from shared.names import DUE, LEASES
 from shared.parameters import Parameters
-from shared.records import JobRecords, Lease, Refusal, Renewal, new_claim
+from shared.records import Due, JobRecords, Lease, Refusal, Renewal, new_claim
 from shared.settings import Settings
 from tests.shared.conftest import INPUTS, job_request
 from tests.shared.strategies import patient
@@ -312,7 +312,7 @@ def test_jobs_whose_lease_ran_out_are_due(records: JobRecords, valkey: redis.Red
 
     valkey.zadd(LEASES, {lost: 1})
 
-    assert records.take_due(10) == [(lost, Priority.LOW, True, True)]
+    assert records.take_due(10) == [Due(lost, Priority.LOW, begun=True, leased=True)]
     assert records.take_due(10) == []  # taking it puts it off
 
 
@@ -326,7 +326,7 @@ def test_a_waiting_job_is_due_after_a_while_and_then_ever_more_rarely(
 
     valkey.hset(key, "queued_at", created_at - 1000)
     valkey.zadd(DUE, {job_id: 1})
-    assert records.take_due(10) == [(job_id, Priority.NORMAL, False, False)]
+    assert records.take_due(10) == [Due(job_id, Priority.NORMAL, begun=False)]
 
     assert valkey.zscore(DUE, job_id) == pytest.approx(created_at + 1000, abs=5)
 
@@ -360,7 +360,7 @@ def test_a_job_that_was_begun_and_given_back_is_told_apart(
     job_id = create(records)
     records.release(claim(records, job_id))
     valkey.zadd(DUE, {job_id: 1})
-    assert records.take_due(10) == [(job_id, Priority.NORMAL, True, False)]
+    assert records.take_due(10) == [Due(job_id, Priority.NORMAL, begun=True)]
 
 
 def test_a_job_whose_turn_is_next_is_not_put_off_for_as_long_as_it_has_waited(
@@ -611,7 +611,7 @@ def test_whatever_happens_fences_grow_and_one_end_is_final(
                 expire(valkey, job_id)
         elif lease is not None:
             actions: dict[str, Any] = {
-                "renew": lambda lease=lease: records.renew(lease),
+                "renew": lambda lease=lease: records.renew(lease) != Renewal.LOST,
                 "succeed": lambda lease=lease: records.succeed(lease, OUTPUT),
                 "fail": lambda lease=lease: records.fail(lease, ERROR),
                 "stop": lambda lease=lease: records.stop(lease),

@@ -67,7 +67,7 @@ LIMITS = {
     "idempotency_seconds": 400,
     "unused_input_seconds": 200,
 }
-# So that somebody looks after every job, whatever state it is in.
+# So that somebody looks after every job, whatever state it is in, and but for those held back.
 LIES_IN = {JobStatus.QUEUED: {names.QUEUE, names.DUE}, JobStatus.RUNNING: {names.LEASES}}
 ERROR = JobError(code=ErrorCode.DIVERGED, message="the loss is not a number")
 SHORT_HISTORY = ("MAX_HISTORY_BYTES = 4000", f"MAX_HISTORY_BYTES = {MAX_HISTORY_BYTES}")
@@ -80,6 +80,7 @@ INPUTS = st.builds(
     masks=st.lists(st.sampled_from(DIGESTS), max_size=1),
     init=st.none() | st.sampled_from(DIGESTS),
 )
+RUNNING_LIMITS = st.sampled_from([None, 1, 1, 2])
 REQUESTS = st.fixed_dictionaries(
     {
         "owner": st.sampled_from(OWNERS),
@@ -116,7 +117,9 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
 end
 """
 
-COUNTS = frozenset({names.COUNTERS, names.STATUSES, names.UNFINISHED, names.INPUT_USES})
+COUNTS = frozenset(
+    {names.COUNTERS, names.STATUSES, names.UNFINISHED, names.RUNNING_LIMITS, names.INPUT_USES}
+)
 JSON_FIELDS = frozenset({"params", "metadata", "inputs", "output", "error", "checkpoints"})
 TEXT_FIELDS = frozenset(
     {"owner", "status", "priority", "webhook", "retried_from", "worker", "claim", "history"}
@@ -335,7 +338,16 @@ class Impasto(RuleBasedStateMachine):
         data=st.data(),
         actions=st.lists(
             st.sampled_from(
-                ["claim", "claim_again", "renew", "checkpoint", "resumed", "release", "finish"]
+                [
+                    "claim",
+                    "claim_again",
+                    "renew",
+                    "checkpoint",
+                    "resumed",
+                    "release",
+                    "finish",
+                    "done",
+                ]
             ),
             min_size=1,
             max_size=4,
@@ -494,7 +506,7 @@ class Impasto(RuleBasedStateMachine):
     def post(self, draw: Draw, lost: bool) -> None:
         inputs = draw(INPUTS)
         if len(self.model.jobs) < MOST_JOBS and self.touch(inputs, lost):
-            self.create(inputs, draw(REQUESTS), None, None, lost)
+            self.create(inputs, draw(REQUESTS), None, None, draw(RUNNING_LIMITS), lost)
 
     def post_later(self, draw: Draw, lost: bool) -> None:
         """A while after the inputs were touched, but not too late; perhaps with a ticket."""
@@ -504,7 +516,7 @@ class Impasto(RuleBasedStateMachine):
             inputs, _ = draw(st.sampled_from(self.uploads[::-1]))
             ticket = draw(st.sampled_from([*self.tickets[::-1], None]))
             limit = draw(st.none() | st.integers(0, 2))
-            self.create(inputs, draw(REQUESTS), ticket, limit, lost)
+            self.create(inputs, draw(REQUESTS), ticket, limit, draw(RUNNING_LIMITS), lost)
 
     def create(
         self,
@@ -512,14 +524,17 @@ class Impasto(RuleBasedStateMachine):
         fields: dict[str, Any],
         ticket: Ticket | None,
         limit: int | None,
+        running_limit: int | None,
         lost: bool,
     ) -> None:
         fields = {"inputs": inputs} | fields | ({"owner": ticket.owner} if ticket else {})
         request = job_request(id=self.new_id(), **fields)
         refusal = self.call(
             lost,
-            lambda: self.records.create(request, ticket, max_unfinished_jobs=limit),
-            lambda: self.model.create(request, ticket, limit),
+            lambda: self.records.create(
+                request, ticket, max_unfinished_jobs=limit, max_running_jobs=running_limit
+            ),
+            lambda: self.model.create(request, ticket, limit, running_limit),
         )
         if refusal is None:
             self.ids.append(request.id)
@@ -610,6 +625,7 @@ class Impasto(RuleBasedStateMachine):
             self.some_job(draw) if seldom or not unfinished else draw(st.sampled_from(unfinished))
         )
         worker, claim = draw(st.sampled_from(WORKERS)), new_claim()
+        assert self.records.is_free(job_id) == self.model.is_free(job_id)
         lease = self.call(
             lost,
             lambda: self.records.claim(job_id, worker, claim),
@@ -617,6 +633,11 @@ class Impasto(RuleBasedStateMachine):
             same_answer=False,  # a job that this has ended is finished
         )
         if isinstance(lease, Lease):
+            before = self.database[names.record(job_id)]
+            if before["status"] == JobStatus.QUEUED:
+                running = names.index(before["owner"], JobStatus.RUNNING)
+                limit = self.service.redis.hget(names.RUNNING_LIMITS, before["owner"])
+                assert limit is None or self.service.redis.zcard(running) <= int(limit)
             assert lease.token not in self.tokens
             self.tokens.add(lease.token)
             self.leases.append(lease)
@@ -663,6 +684,13 @@ class Impasto(RuleBasedStateMachine):
         }
         call, end = calls[draw(st.sampled_from([*calls]))]
         self.call(lost, call, lambda: self.model.finish(lease, end))
+
+    def done(self, draw: Draw, lost: bool) -> None:
+        """A worker that has ended a job, or given it back, sends messages to others."""
+        job_id = self.some_lease(draw).job_id
+        self.call(
+            lost, lambda: self.records.called_up(job_id), lambda: self.model.called_up(job_id)
+        )
 
     def release(self, draw: Draw, lost: bool) -> None:
         lease = self.some_lease(draw)
@@ -831,7 +859,12 @@ class Impasto(RuleBasedStateMachine):
                 for key in (names.QUEUE, names.DUE, names.LEASES, names.EXPIRY)
                 if job_id in self.database.get(key, {})
             }
-            assert lies_in == LIES_IN.get(status, {names.EXPIRY})
+            expected = LIES_IN.get(status, {names.EXPIRY})
+            if self.has_to_wait(job_id, record["owner"]):
+                assert expected == LIES_IN[JobStatus.QUEUED]
+                assert lies_in in (expected, expected - {names.DUE})
+            else:
+                assert lies_in == expected
             if status.is_terminal:
                 end = (status, record["finished_at"], record.get("output"), record.get("error"))
                 assert self.final.setdefault(job_id, end) == end
@@ -844,6 +877,16 @@ class Impasto(RuleBasedStateMachine):
                 assert digests_of(Inputs(**record["inputs"])) <= self.bucket
         for job_id in self.final.keys() - records.keys():
             del self.final[job_id]  # forgotten; it may be restored
+
+    def has_to_wait(self, job_id: str, owner: str) -> bool:
+        """Whether a job was held back, and enough of its owner run, or go before it."""
+        scores = self.database.get(names.held_back(owner), {})
+        if job_id not in scores:
+            return False
+        before = sorted(scores, key=lambda other: (scores[other], other)).index(job_id)
+        running = len(self.database.get(names.index(owner, JobStatus.RUNNING), {}))
+        limit: float = self.database.get(names.RUNNING_LIMITS, {})[owner]
+        return running + before >= limit
 
 
 # -- tests --------------------------------------------------------------------------------------
@@ -899,8 +942,8 @@ def test_whatever_happens_redis_is_as_the_model_says(make_service: Callable[...,
 # What a tired programmer might write instead. That it is found shows that the test above can fail.
 MISTAKES = {
     "a stale lease counts": (
-        "return record[1] == 'running' and token_of(record[2], record[3]) == token",
-        "return record[1] == 'running'",
+        "return status == 'running' and is_last",
+        "return status == 'running'",
     ),
     "a stale lease is renewed": (
         "if not holds(ARGV[1], ARGV[2]) then\n  return 'lost'",
@@ -925,8 +968,8 @@ MISTAKES = {
     ),
     "a finish that is told again is refused": ("return 1 -- told again", "return 0 -- told again"),
     "a stale worker hears that its finish counts": (
-        "record[3] and token_of(record[2], record[3]) == ARGV[2] then\n  return 1",
-        "true then\n  return 1",
+        "if status == ARGV[3] and is_last then\n  return 1",
+        "if status == ARGV[3] then\n  return 1",
     ),
     "a release costs an attempt": (
         "'HINCRBY', record_of(id), 'attempt', -1",
@@ -940,7 +983,45 @@ MISTAKES = {
         "if status == 'queued' or status == 'running' then\n  return 'unfinished'",
         "if false then\n  return 'unfinished'",
     ),
-    "a due job comes at once again": ("redis.call('ZADD', set, at + wait(record), id)", ""),
+    "a due job comes at once again": ("redis.call('ZADD', set, at + wait(queued_at), id)", ""),
+    "nobody counts an owner's running jobs": ("if before < tonumber(limit) then", "if true then"),
+    "one running job too many": (
+        "if before < tonumber(limit) then",
+        "if before <= tonumber(limit) then",
+    ),
+    "a job whose worker is lost is held back by itself": (
+        "if status == 'queued' and hold_back(",
+        "if hold_back(",
+    ),
+    "nobody is called up when a job ends": (
+        "redis.call('ZREM', held_back_of(old[1]), id)\n  call_up(old[1], at)",
+        "redis.call('ZREM', held_back_of(old[1]), id)",
+    ),
+    "an ended job stays among those held back": (
+        "redis.call('ZREM', held_back_of(old[1]), id)\n  call_up(old[1], at)",
+        "call_up(old[1], at)",
+    ),
+    "a job that runs stays among those held back": (
+        "redis.call('ZREM', held_back, id)\n    return false",
+        "return false",
+    ),
+    "a job that is held back gets messages": (
+        "redis.call('ZREM', DUE, id)\n  return true",
+        "return true",
+    ),
+    "a job that was begun is overtaken when it is given back": (
+        "redis.call('ZADD', held_back_of(record[2]), turn_of(record[3], true), id)",
+        "",
+    ),
+    "priorities do not count among those held back": (
+        "return begun and -1 or RANKS[priority]",
+        "return 0",
+    ),
+    "nobody is called up when the limit goes": (
+        "end\ncall_up(owner, at)\nenqueue(",
+        "end\nenqueue(",
+    ),
+    "a limit outlasts the jobs": ("redis.call('HDEL', RUNNING_LIMITS, old[1])", ""),
     "an input that is used twice counts twice": ("and not seen[sha256] then", "then"),
 }
 

@@ -566,7 +566,7 @@ def test_a_deletion_that_s3_knows_of_outlasts_redis(
     job_id = service.succeeded()
     assert service.records.delete(job_id)
     service.storage.delete_prefix(job_prefix(job_id))
-    service.storage.put(preview_key(job_id), b"late", "image/jpeg")
+    service.storage.put(preview_key(job_id, 1), b"late", "image/jpeg")
     valkey.flushall()
     report = recovery.run()
     assert counts(report) == {Outcome.LEFTOVER: 1}

@@ -133,5 +133,5 @@ def test_each_attempt_of_each_job_has_keys_of_its_own() -> None:
         for fence in (1, 2)
         for key in (result_key(job, fence, "png"), manifest_key(job, fence))
     ]
-    keys += [preview_key("a"), preview_key("b"), input_key("a")]
+    keys += [preview_key("a", 1), preview_key("a", 2), preview_key("b", 1), input_key("a")]
     assert len(set(keys)) == len(keys)

@@ -70,6 +70,15 @@ def test_a_step_costs_as_much_as_it_has_pixels(clock: Clock) -> None:
     assert run.pace.steps_per_second == pytest.approx(1.0)
 
 
+def test_the_first_step_looks_at_the_images_and_is_forgotten_with_the_second(
+    clock: Clock,
+) -> None:
+    run = Run(clock, SMALL, LARGE)
+    run.steps(level=0, count=1, seconds=30.0)
+    run.steps(level=0, count=1, seconds=1.0)
+    assert run.pace.eta_seconds == pytest.approx(2 * 1 + 4 * 4)
+
+
 def test_a_new_level_starts_from_what_is_known(clock: Clock) -> None:
     run = Run(clock, SMALL, LARGE)
     run.steps(level=0, count=4, seconds=1.0)

@@ -68,9 +68,9 @@ def test_a_slow_broker_and_a_slow_bucket_get_fewer_reports_and_the_run_keeps_its
 
     store = Reporter._store_preview
 
-    def store_preview(reporter: Reporter) -> None:
+    def store_preview(reporter: Reporter, step: int) -> None:
         started = time.monotonic()
-        store(reporter)
+        store(reporter, step)
         costs["preview"].append(time.monotonic() - started)
 
     monkeypatch.setattr(Reporter, "_store_preview", store_preview)

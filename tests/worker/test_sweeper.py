@@ -66,7 +66,7 @@ def finished_job(records: JobRecords, storage: Storage, content: str, *styles: s
     for key in (
         result_key(request.id, "1-a", "png"),
         checkpoint_key(request.id, "1-a", 5, "f" * 64),
-        preview_key(request.id),
+        preview_key(request.id, 1),
     ):
         storage.put(key, b"bytes", "application/octet-stream")
     records.cancel(request.id)

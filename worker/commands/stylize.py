@@ -240,7 +240,7 @@ def _failures() -> Iterator[None]:
 
 def _paint(run: Stylization, watch: Watch, *, show: bool) -> None:
     """Run to the end, with a bar on stderr if `show`."""
-    pace = Pace(run.levels, run.parameters.deadline_seconds)
+    pace = Pace(run.levels, run.remaining_seconds)
     due = Interval(BAR_INTERVAL_SECONDS)
     with PaintingBar("preparing", shown=show) as bar:
         for progress in run:

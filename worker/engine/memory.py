@@ -12,14 +12,12 @@ import torch
 
 from shared import control_groups
 from shared.errors import InvalidInput
-from shared.footprint import Images, peak_bytes
+from shared.footprint import CLEARLY, Images, peak_bytes
 from shared.levels import plan_levels
 from shared.parameters import MIN_SIZE_PX, Parameters
 from worker.engine.errors import OutOfMemory
 
 STATM = Path("/proc/self/statm")
-# An estimate this far above what there is is no matter of its precision.
-CLEARLY = 1.25
 SIZE_STEP_PX = 32
 
 # Of glibc's malloc.h.

@@ -18,6 +18,7 @@ class Deadline:
 
     def __init__(self, seconds: float, levels: Sequence[Level]) -> None:
         work = list(accumulate(level.width * level.height * level.steps for level in levels))
+        self._seconds = seconds
         self._ends: list[float] = [seconds * done / work[-1] for done in work]
         self._before = 0.0
         self._since: float | None = None
@@ -35,6 +36,11 @@ class Deadline:
     def elapsed_seconds(self) -> float:
         """Time that the run has taken so far."""
         return self._before + (0 if self._since is None else time.monotonic() - self._since)
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Time that the run still has."""
+        return max(0.0, self._seconds - self.elapsed_seconds)
 
     def resume(self, elapsed_seconds: float) -> None:
         """Go on where another run had come to."""

@@ -198,6 +198,11 @@ class Stylization:
                 ) from None
             yield progress
 
+    @property
+    def remaining_seconds(self) -> float | None:
+        """Time until the deadline, less what the run has taken so far; None without a deadline."""
+        return self._deadline.remaining_seconds if self._deadline else None
+
     def picture(self, bit_depth: int = 8) -> Tensor:
         """The picture so far, in the size of the present level: (H, W, 3) on the CPU.
 

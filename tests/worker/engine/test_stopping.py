@@ -229,4 +229,5 @@ def test_time_that_was_spent_before_an_interruption_counts(
     clock.now += 10_000  # nobody paints
     resumed = start(vgg, content, style, **LONG, deadline_seconds=10)
     resumed.load_state_dict(state)
+    assert resumed.remaining_seconds == 5
     assert len(run_by(clock, resumed)) == 5

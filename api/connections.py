@@ -1,0 +1,124 @@
+"""Connections of clients that are slow, or say nothing: none has a thread for longer than a while.
+
+gunicorn gives a connection a thread when it is accepted, waits in it for each byte for ever, and
+lets go of a client in the thread that serves all others. Here a connection gets its thread with
+its first byte, has to send and to read at a pace, and is let go of in its own thread.
+"""
+
+import errno
+import socket
+import time
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+FIRST_BYTE_SECONDS = 10.0
+# For the headers, and for whatever comes in between; then it goes by the bytes.
+GRACE_SECONDS = 15.0
+MIN_BYTES_PER_SECOND = 16_000
+# However steadily it comes: 64 MB at 1 Mbit/s.
+MAX_REQUEST_SECONDS = 600.0
+
+
+class TooSlow(TimeoutError):
+    """The client did not send or read fast enough."""
+
+    def __init__(self, what: str) -> None:
+        # gunicorn takes this number for a client that went away, which is no error of ours.
+        super().__init__(errno.ECONNRESET, f"the client {what} too slowly")
+
+
+class PacedSocket(socket.socket):
+    """A client's socket, whose other side has to keep a pace."""
+
+    _began_at = 0.0
+    _received = 0
+
+    def begin(self) -> None:
+        """The time of a new request begins."""
+        self._began_at = time.monotonic()
+        self._received = 0
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """What has come.
+
+        Raises:
+            TooSlow: the request as a whole takes too long.
+        """
+        paced = GRACE_SECONDS + self._received / MIN_BYTES_PER_SECOND
+        until = self._began_at + min(paced, MAX_REQUEST_SECONDS)
+        left = until - time.monotonic()
+        allowed = self.gettimeout()
+        if allowed is not None and allowed < left:
+            return self._counted(super().recv(size, flags))
+        if left <= 0:
+            raise TooSlow("sends")
+        self.settimeout(left)
+        try:
+            return self._counted(super().recv(size, flags))
+        except TimeoutError:
+            raise TooSlow("sends") from None
+        finally:
+            self.settimeout(allowed)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send all of it.
+
+        Raises:
+            TooSlow: it is not read in time.
+        """
+        allowed = self.gettimeout()
+        self.settimeout(GRACE_SECONDS + memoryview(data).nbytes / MIN_BYTES_PER_SECOND)
+        try:
+            super().sendall(data, flags)
+        except TimeoutError:
+            raise TooSlow("reads") from None
+        finally:
+            self.settimeout(allowed)
+
+    def _counted(self, data: bytes) -> bytes:
+        self._received += len(data)
+        return data
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    """A connection that is closed once."""
+
+    _is_closed = False
+
+    def close(self, graceful: bool = False) -> None:
+        """Let go of the client, gracefully: wait until it has read what was sent."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.sock.begin()  # for what it has still to say, and nobody will hear
+            super().close(graceful)
+
+
+class PacedWorker(ThreadWorker):  # type: ignore[misc]  # as above
+    """A process of the API that no slow client can keep from answering the others."""
+
+    def accept(self, listener: socket.socket) -> None:
+        """Wait for the first byte of a new connection, without a thread."""
+        try:
+            accepted, address = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                return
+            raise
+        paced = PacedSocket(fileno=accepted.detach())
+        connection = Connection(self.cfg, paced, address, listener.getsockname())
+        connection.timeout = time.monotonic() + FIRST_BYTE_SECONDS
+        self.nr_conns += 1
+        self.pending_conns.append(connection)
+        heard = partial(self.on_pending_socket_readable, connection)
+        self.poller.register(paced, EVENT_READ, heard)
+
+    def handle(self, conn: Connection) -> Any:
+        """Answer a request, in a thread of its own."""
+        conn.sock.begin()
+        keep = super().handle(conn)
+        if keep is False:
+            conn.close(graceful=True)
+        return keep

@@ -1,0 +1,160 @@
+"""The routes that give pictures: the result and what reproduces it, previews, and the inputs."""
+
+import contextlib
+from typing import Annotated
+
+from flask import Response, make_response, redirect, request
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, Field
+from redis.exceptions import RedisError
+
+from api.answers import answer, media, not_modified
+from api.lookup import JobPath, find, output, read_progress
+from api.problems import problems
+from api.services import services
+from api.views import JOBS_PATH
+from shared.errors import NotFound
+from shared.images import CONTENT_TYPES
+from shared.jobs import JobStatus
+from shared.storage import input_key, preview_key
+
+PREVIEW_TYPE = "image/jpeg"
+# How the files begin that are taken as images.
+BEGINNINGS = {b"\xff\xd8": "image/jpeg", b"\x89PNG": "image/png", b"RIFF": "image/webp"}
+OTHERWISE = "image/tiff"
+FOR_EVER_SECONDS = 31_536_000
+MAX_STEP = 10**9  # no run has so many
+
+blueprint = APIBlueprint(
+    "pictures",
+    __name__,
+    url_prefix=JOBS_PATH,
+    abp_tags=[Tag(name="pictures", description="Fetch what was painted, and from what")],
+)
+
+
+class InputPath(JobPath):
+    """An image that a job was made from."""
+
+    sha256: str = Field(description="One of the job's `inputs`.")
+
+
+class ResultQuery(BaseModel):
+    """How to get the bytes."""
+
+    proxy: bool = Field(False, description="Send it through the API instead of redirecting to S3.")
+
+
+class PreviewQuery(BaseModel):
+    """Which preview."""
+
+    step: Annotated[int, Field(ge=0, le=MAX_STEP)] | None = Field(
+        None, description="One of the steps in `progress.previews`; the newest when left out."
+    )
+
+
+@blueprint.get(
+    "/<job_id>/result",
+    responses={
+        "200": media(
+            "The picture, with `proxy`",
+            *CONTENT_TYPES.values(),
+            headers=("Content-Disposition", "ETag", "Cache-Control"),
+        ),
+        "303": answer("Where the picture lies, for a while", headers=("Location",)),
+        "304": not_modified("Cache-Control"),
+        **problems(404, 409, 410, 422),
+    },
+)
+def get_result(path: JobPath, query: ResultQuery) -> Response:
+    """Fetch the finished picture: from S3, or through the API."""
+    service = services()
+    found = output(find(service, path.job_id)[0])
+    filename = f"{path.job_id}.{found.result_key.rsplit('.', 1)[-1]}"
+    if not query.proxy:
+        url = service.storage.presigned_url(found.result_key, filename)
+        return make_response(redirect(url, code=303))
+    response = Response(service.storage.get(found.result_key), content_type=found.content_type)
+    response.headers["Content-Disposition"] = f'inline; filename="{filename}"'
+    return _never_changing(response, found.sha256)
+
+
+@blueprint.get(
+    "/<job_id>/manifest",
+    responses={
+        "200": answer("It, as the worker wrote it", "Manifest", examples=("manifest",)),
+        **problems(404, 409, 410),
+    },
+)
+def get_manifest(path: JobPath) -> Response:
+    """Fetch what reproduces the picture: parameters, inputs, weights, versions, losses."""
+    service = services()
+    manifest = service.storage.get(output(find(service, path.job_id)[0]).manifest_key)
+    return Response(manifest, content_type="application/json")
+
+
+@blueprint.get(
+    "/<job_id>/preview",
+    responses={
+        "200": media("The picture at that step", PREVIEW_TYPE, headers=("ETag", "Cache-Control")),
+        "304": not_modified("Cache-Control"),
+        **problems(404, 410, 422),
+    },
+)
+def get_preview(path: JobPath, query: PreviewQuery) -> Response:
+    """Fetch a preview. Asking keeps new ones coming for half a minute."""
+    service = services()
+    record, _ = find(service, path.job_id)
+    if record.status == JobStatus.RUNNING:
+        with contextlib.suppress(RedisError):  # one that is full takes no wishes
+            service.records.want_preview(path.job_id)
+    step = query.step
+    if step is None:
+        progress = read_progress(service, [path.job_id]).get(path.job_id)
+        if progress is None or not progress.previews:
+            raise NotFound("this job has no preview yet")
+        step = progress.previews[-1]
+    response = Response(
+        service.storage.get(preview_key(path.job_id, step)), content_type=PREVIEW_TYPE
+    )
+    if query.step is None:
+        response.add_etag()
+        response.cache_control.no_cache = True
+        response.make_conditional(request)
+        return response
+    return _never_changing(response, f"{path.job_id}-{step}")
+
+
+@blueprint.get(
+    "/<job_id>/inputs/<sha256>",
+    responses={
+        "200": media(
+            "It, as it was posted", *CONTENT_TYPES.values(), headers=("ETag", "Cache-Control")
+        ),
+        "304": not_modified("Cache-Control"),
+        **problems(404, 410),
+    },
+)
+def get_input(path: InputPath) -> Response:
+    """Fetch an image that the job was made from."""
+    service = services()
+    record, _ = find(service, path.job_id)
+    if path.sha256 not in record.inputs.digests:
+        raise NotFound("the job was not made from such an image: its `inputs` name them")
+    data = service.storage.get(input_key(path.sha256))
+    return _never_changing(Response(data, content_type=_media_type(data)), path.sha256)
+
+
+def _media_type(data: bytes) -> str:
+    kinds = (kind for beginning, kind in BEGINNINGS.items() if data.startswith(beginning))
+    return next(kinds, OTHERWISE)
+
+
+def _never_changing(response: Response, etag: str) -> Response:
+    """A browser need not ask again for what stays as it is; nobody else may keep it."""
+    response.set_etag(etag)
+    response.cache_control.private = True
+    response.cache_control.max_age = FOR_EVER_SECONDS
+    response.cache_control.immutable = True
+    response.make_conditional(request)
+    return response

@@ -1,0 +1,163 @@
+"""Watching jobs for whoever follows them: one thread reads them all, however many follow.
+
+A stream of events, or a request that waits for the end of a job, takes a place. There are so many,
+apart from the threads that answer everything else: followers never keep a poll from its answer.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+import structlog
+from redis.exceptions import RedisError
+
+from api.views import present
+from shared.errors import TooMany, Unavailable
+from shared.jobs import Job, JobStatus
+from shared.messaging import ProgressReader
+from shared.records import JobRecords
+from shared.settings import Settings
+
+REFRESH_SECONDS = 0.5  # workers report no more often
+PREVIEW_WISH_SECONDS = 10.0  # a wish lasts for three times as long
+log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """The newest that is known of one job."""
+
+    def __init__(self, watching: "Watching", job_id: str, owner: str) -> None:
+        self.job_id = job_id
+        self.owner = owner
+        self._watching = watching
+        self._job: Job | None = None
+        self._is_news = threading.Event()
+        self.is_over = False  # there is no such job any more, or the server is going
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def news(self, seconds: float) -> Job | None:
+        """The job when it has changed since the last call; None if it has not for so long."""
+        if not self._is_news.wait(seconds):
+            return None
+        self._is_news.clear()
+        return self._job
+
+    def tell(self, job: Job | None, *, is_over: bool = False) -> None:
+        """Wake whoever waits, if this is new."""
+        if is_over or job != self._job:
+            self._job = job
+            self.is_over = is_over
+            self._is_news.set()
+
+    def close(self) -> None:
+        """Give the place back. Twice is as good as once."""
+        self._watching.leave(self)
+
+
+class Watching:
+    """All jobs that are followed through this process."""
+
+    def __init__(self, records: JobRecords, progress: ProgressReader, settings: Settings) -> None:
+        self._records = records
+        self._progress = progress
+        self._settings = settings
+        self._watches: set[Watch] = set()
+        self._places: Counter[str] = Counter()  # that an owner has
+        self._lock = threading.Lock()
+        self._somebody_follows = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._is_closing = False
+
+    @property
+    def count(self) -> int:
+        """How many follow a job at this moment."""
+        return len(self._watches)
+
+    def watch(self, job_id: str, owner: str) -> Watch:
+        """Take a place.
+
+        Raises:
+            Unavailable: there is none, or the server is going.
+            TooMany: its owner has as many as one may have.
+        """
+        limit, own_limit = self._settings.max_streams, self._settings.max_key_streams
+        with self._lock:
+            if self._is_closing or len(self._watches) >= limit:
+                raise Unavailable(f"{limit:,} follow their jobs already: poll, or try again")
+            if self._places[owner] >= own_limit:
+                raise TooMany(f"you follow {own_limit:,} jobs, as many as you may: poll instead")
+            watch = Watch(self, job_id, owner)
+            self._watches.add(watch)
+            self._places[owner] += 1
+            self._somebody_follows.set()
+            if self._thread is None:  # not before: a server forks
+                self._thread = threading.Thread(target=self._work, name="watching", daemon=True)
+                self._thread.start()
+        return watch
+
+    def leave(self, watch: Watch) -> None:
+        """Give a place back."""
+        with self._lock:
+            if watch not in self._watches:
+                return
+            self._watches.remove(watch)
+            self._places[watch.owner] -= 1
+            if not self._places[watch.owner]:
+                del self._places[watch.owner]
+            if not self._watches:
+                self._somebody_follows.clear()
+
+    def close(self) -> None:
+        """Let all streams end soon, since the server is going. A signal handler may call it."""
+        self._is_closing = True
+
+    def _work(self) -> None:
+        wished_at = float("-inf")
+        while True:
+            self._somebody_follows.wait()
+            started = time.monotonic()
+            watches = list(self._watches)
+            if self._is_closing:
+                for watch in watches:
+                    watch.tell(None, is_over=True)
+            else:
+                with _outlasting_redis():
+                    running = self._look(watches)
+                    if started - wished_at > PREVIEW_WISH_SECONDS:
+                        wished_at = started
+                        self._records.want_preview(*running)
+            time.sleep(max(0.05, REFRESH_SECONDS - (time.monotonic() - started)))
+
+    def _look(self, watches: list[Watch]) -> list[str]:
+        """Tell all followers what is new. Returns which jobs run."""
+        job_ids = list({watch.job_id for watch in watches})
+        found = {record.id: (record, place) for record, place in self._records.get_many(job_ids)}
+        begun = [job_id for job_id, (record, _) in found.items() if record.started_at is not None]
+        progress = self._progress.read(begun)
+        jobs = {
+            job_id: present(record, place, progress.get(job_id))
+            for job_id, (record, place) in found.items()
+        }
+        for watch in watches:
+            job = jobs.get(watch.job_id)
+            watch.tell(job, is_over=job is None)
+        return [job.id for job in jobs.values() if job.status == JobStatus.RUNNING]
+
+
+@contextmanager
+def _outlasting_redis() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:  # the streams stay open: it may be back before they end
+        log.warning("jobs not watched", error=repr(error))
+    except Exception:  # this thread is everybody's
+        log.exception("internal error")

@@ -1,0 +1,187 @@
+/** The losses of a job over its steps, as a chart, as numbers and as a table. */
+
+import { NAMES } from './losses.js';
+import { number } from './format.js';
+
+/** @typedef {import('./losses.js').Point} Point */
+
+const SVG = 'http://www.w3.org/2000/svg';
+const HEIGHT_PX = 132;
+const MARGIN = { top: 8, right: 4, bottom: 18, left: 34 }; // px, for the labels
+const MAX_DECADES = 5; // below the highest loss: what is smaller than that decides nothing
+const TABLE_ROWS = 12;
+
+export class Curves {
+  #figure;
+  #svg;
+  #caption;
+  /** @type {Point[]} */
+  #points = [];
+  #totalSteps = 1;
+  /** @type {?number} step that somebody looks at; null: the newest */
+  #marked = null;
+  #width = 0;
+  /** @type {(step: number) => void} */
+  onPick = () => {};
+
+  /** @param {HTMLElement} figure  with a caption, an SVG, fields with `data-loss` and a table */
+  constructor(figure) {
+    this.#figure = figure;
+    this.#svg = /** @type {SVGSVGElement} */ (figure.querySelector('svg'));
+    this.#caption = /** @type {HTMLElement} */ (figure.querySelector('figcaption'));
+    new ResizeObserver(([{ contentRect }]) => {
+      this.#width = contentRect.width;
+      this.#draw();
+    }).observe(this.#svg);
+    this.#svg.addEventListener('pointermove', (event) => this.#tell(this.#nearest(event)));
+    this.#svg.addEventListener('pointerleave', () => this.#tell(this.#markedPoint()));
+    this.#svg.addEventListener('click', (event) => {
+      const point = this.#nearest(event);
+      if (point) this.onPick(point.step);
+    });
+    this.#figure.querySelector('details')?.addEventListener('toggle', () => this.#tabulate());
+  }
+
+  /** @param {Point[]} points  in the order of their steps @param {number} totalSteps */
+  show(points, totalSteps) {
+    this.#points = points;
+    this.#totalSteps = Math.max(totalSteps, points.at(-1)?.step ?? 1);
+    this.#figure.hidden = points.length === 0;
+    this.#svg.toggleAttribute('hidden', points.length < 2);
+    this.#svg.setAttribute('aria-label', this.#summary());
+    this.#draw();
+    this.#tabulate();
+    this.#tell(this.#markedPoint());
+  }
+
+  /** Marks the step of the picture that is shown. @param {?number} step  null: the newest */
+  mark(step) {
+    this.#marked = step;
+    this.#draw();
+    this.#tell(this.#markedPoint());
+  }
+
+  #markedPoint() {
+    if (this.#marked === null) return this.#points.at(-1);
+    return closest(this.#points, this.#marked);
+  }
+
+  /** @param {PointerEvent | MouseEvent} event */
+  #nearest({ offsetX }) {
+    const share = (offsetX - MARGIN.left) / (this.#width - MARGIN.left - MARGIN.right);
+    return closest(this.#points, share * this.#totalSteps);
+  }
+
+  /** The numbers of one step. @param {Point | undefined} point */
+  #tell(point) {
+    if (!point) return;
+    this.#caption.textContent = `Losses at step ${point.step}`;
+    for (const field of this.#figure.querySelectorAll('dd'))
+      field.textContent = number(point[field.dataset.loss]);
+  }
+
+  #draw() {
+    this.#svg.replaceChildren();
+    if (this.#width === 0 || this.#points.length < 2) return;
+    this.#svg.setAttribute('viewBox', `0 0 ${this.#width} ${HEIGHT_PX}`);
+    const values = this.#points.flatMap((point) => NAMES.map((name) => point[name])).filter((value) => value > 0);
+    if (values.length === 0) return;
+    const top = Math.log10(Math.max(...values));
+    const low = Math.max(Math.log10(Math.min(...values)), top - MAX_DECADES);
+    const middle = (top + low) / 2;
+    const half = Math.max((top - low) / 2, 0.5) * 1.06;
+    const inner = { width: this.#width - MARGIN.left - MARGIN.right, height: HEIGHT_PX - MARGIN.top - MARGIN.bottom };
+    /** @param {number} step */
+    const x = (step) => round(MARGIN.left + (inner.width * step) / this.#totalSteps);
+    /** @param {number} value */
+    const y = (value) => round(MARGIN.top + (inner.height * (middle + half - Math.log10(value))) / (2 * half));
+
+    for (const power of decades(middle - half, middle + half)) {
+      this.#add('line', { class: 'grid', x1: x(0), x2: x(this.#totalSteps), y1: y(10 ** power), y2: y(10 ** power) });
+      this.#add('text', { x: MARGIN.left - 6, y: y(10 ** power) + 4, 'text-anchor': 'end' }, powerOfTen(power));
+    }
+    this.#points.forEach((point, index) => {
+      const isNewLevel = index > 0 && point.level !== this.#points[index - 1].level;
+      if (isNewLevel)
+        this.#add('line', { class: 'level', x1: x(point.step), x2: x(point.step), y1: MARGIN.top, y2: HEIGHT_PX - MARGIN.bottom });
+    });
+    this.#add('text', { x: x(0), y: HEIGHT_PX - 3 }, '0');
+    this.#add('text', { x: x(this.#totalSteps), y: HEIGHT_PX - 3, 'text-anchor': 'end' }, `${this.#totalSteps} steps`);
+    const lowest = 10 ** (middle - half);
+    for (const name of [...NAMES].reverse()) {
+      const shown = this.#points.filter((point) => point[name] > 0);
+      const line = shown.map((point) => `${x(point.step)},${y(Math.max(point[name], lowest))}`).join(' ');
+      this.#add('polyline', { class: name, points: line });
+    }
+    const marked = this.#markedPoint();
+    if (!marked) return;
+    if (this.#marked !== null)
+      this.#add('line', { class: 'mark', x1: x(marked.step), x2: x(marked.step), y1: MARGIN.top, y2: HEIGHT_PX - MARGIN.bottom });
+    if (marked.total > 0) this.#add('circle', { class: 'total', cx: x(marked.step), cy: y(marked.total), r: 3 });
+  }
+
+  /** @param {string} name @param {Record<string, string | number>} attributes @param {string} [text] */
+  #add(name, attributes, text = '') {
+    const element = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, String(value));
+    element.textContent = text;
+    this.#svg.append(element);
+  }
+
+  #summary() {
+    const [first, last] = [this.#points[0], this.#points.at(-1)];
+    if (!first || !last) return '';
+    return (
+      `Losses over the steps. The total is ${number(first.total)} at step ${first.step} and` +
+      ` ${number(last.total)} at step ${last.step}.`
+    );
+  }
+
+  /** Fills the table, as long as somebody reads it. */
+  #tabulate() {
+    const details = this.#figure.querySelector('details');
+    if (!details?.open) return;
+    const every = Math.max(1, Math.ceil(this.#points.length / TABLE_ROWS));
+    const rows = this.#points.filter((_, index) => (this.#points.length - 1 - index) % every === 0);
+    details.querySelector('tbody')?.replaceChildren(...rows.map(row));
+  }
+}
+
+/** @param {Point} point */
+function row(point) {
+  const element = document.createElement('tr');
+  const step = document.createElement('th');
+  step.scope = 'row';
+  step.textContent = String(point.step);
+  const cells = NAMES.map((name) => {
+    const cell = document.createElement('td');
+    cell.textContent = number(point[name]);
+    return cell;
+  });
+  element.append(step, ...cells);
+  return element;
+}
+
+/** @param {Point[]} points @param {number} step @returns {Point | undefined} */
+function closest(points, step) {
+  /** @type {Point | undefined} */
+  let best;
+  for (const point of points)
+    if (!best || Math.abs(point.step - step) < Math.abs(best.step - step)) best = point;
+  return best;
+}
+
+/** Whole powers of ten in a range, at most some four of them. @param {number} from @param {number} to */
+function decades(from, to) {
+  const every = Math.max(1, Math.ceil((to - from) / 4));
+  const powers = [];
+  for (let power = Math.ceil(from); power <= to; power += 1) if (power % every === 0) powers.push(power);
+  return powers;
+}
+
+/** '0.01', '1', '1000', '1e5'. @param {number} power */
+const powerOfTen = (power) => (Math.abs(power) <= 3 ? String(Number((10 ** power).toFixed(3))) : `1e${power}`);
+
+/** @param {number} value */
+const round = (value) => Math.round(10 * value) / 10;
+

@@ -1,0 +1,53 @@
+/** The dialog in which the visitor enters an API key, or has it forgotten. */
+
+import { askForKeysWith, currentKey, forgetKey, useKey } from './keys.js';
+
+const NEEDED = 'This service asks for an API key.';
+
+/**
+ * @param {() => void} onKey  the visitor has entered a key that no request was waiting for
+ */
+export function wireKeys(onKey) {
+  const dialog = /** @type {HTMLDialogElement} */ (element('key-dialog'));
+  const field = /** @type {HTMLInputElement} */ (element('key'));
+  const remember = /** @type {HTMLInputElement} */ (element('key-remember'));
+  const button = element('key-button');
+
+  /** @param {string} reason @returns {Promise<boolean>} whether there is another key now */
+  function ask(reason) {
+    button.hidden = false;
+    element('key-reason').textContent = currentKey() ? sentence(reason) : NEEDED;
+    element('key-forget').hidden = currentKey() === null;
+    field.value = '';
+    dialog.returnValue = '';
+    dialog.showModal();
+    return new Promise((resolve) => {
+      const closed = () => {
+        const key = field.value.trim();
+        field.value = '';
+        const isEntered = dialog.returnValue === 'use' && key !== '';
+        if (isEntered) useKey(key, { remember: remember.checked });
+        resolve(isEntered);
+      };
+      dialog.addEventListener('close', closed, { once: true });
+    });
+  }
+
+  askForKeysWith(ask);
+  button.hidden = currentKey() === null;
+  button.addEventListener('click', async () => {
+    if (await ask('Another key shows other pictures.')) onKey();
+  });
+  element('key-forget').addEventListener('click', () => {
+    forgetKey();
+    location.reload(); // so that nothing stays that the key had shown
+  });
+}
+
+/** @param {string} text */
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
+
+/** @param {string} id @returns {HTMLElement} */
+function element(id) {
+  return /** @type {HTMLElement} */ (document.getElementById(id));
+}

@@ -1,0 +1,51 @@
+/** The presets as cards, each with a picture of what it does to the same photograph. */
+
+import { title } from './format.js';
+
+export class Manners {
+  #element = document.getElementById('presets');
+  #summary = document.getElementById('preset-summary');
+  #sheet;
+
+  /** @param {import('./parameters.js').Sheet} sheet */
+  constructor(sheet) {
+    this.#sheet = sheet;
+    sheet.addEventListener('change', () => this.#show());
+  }
+
+  /** @param {import('./api.js').Preset[]} presets */
+  setPresets(presets) {
+    this.#element.replaceChildren(...presets.map((preset) => this.#card(preset)));
+    this.#show();
+  }
+
+  /** @param {import('./api.js').Preset} preset */
+  #card({ name }) {
+    const card = document.createElement('label');
+    card.className = 'card';
+    const radio = document.createElement('input');
+    radio.type = 'radio';
+    radio.name = 'preset';
+    radio.value = name;
+    radio.setAttribute('aria-describedby', 'preset-summary');
+    radio.addEventListener('change', () => this.#sheet.choose(name));
+    const picture = document.createElement('img');
+    picture.alt = '';
+    picture.loading = 'lazy';
+    // A preset that is newer than its picture.
+    picture.addEventListener('error', () => picture.remove());
+    picture.src = `/web/presets/${encodeURIComponent(name)}.jpg`;
+    const caption = document.createElement('span');
+    caption.textContent = title(name);
+    card.append(radio, picture, caption);
+    return card;
+  }
+
+  #show() {
+    const { name, summary, source } = this.#sheet.preset;
+    const radio = this.#element.querySelector(`[value="${CSS.escape(name)}"]`);
+    if (radio) radio.checked = true;
+    this.#summary.textContent = summary;
+    this.#summary.title = source;
+  }
+}

@@ -1,0 +1,45 @@
+/** Keys of the keyboard for those who keep the page open all day. The dialog that `?` opens lists them. */
+
+const NAME = 'impasto.shortcuts';
+const TYPING = 'input:not([type=range], [type=radio], [type=checkbox]), textarea, select, [contenteditable]';
+
+/**
+ * @param {Record<string, () => void>} deeds  by the key that does them
+ */
+export function wireShortcuts(deeds) {
+  const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('help'));
+  const button = /** @type {HTMLElement} */ (document.getElementById('help-button'));
+  const isOn = /** @type {HTMLInputElement} */ (document.getElementById('shortcuts-on'));
+  const all = { ...deeds, '?': () => dialog.showModal() };
+
+  // Single keys get into the way of those who speak to their computer: they can be switched off.
+  isOn.checked = read() !== 'off';
+  isOn.addEventListener('change', () => write(isOn.checked ? 'on' : 'off'));
+  button.addEventListener('click', () => dialog.showModal());
+  document.addEventListener('keydown', (event) => {
+    const isChord = event.ctrlKey || event.metaKey || event.altKey || event.isComposing;
+    const isTyping = event.target instanceof Element && event.target.matches(TYPING);
+    if (isChord || isTyping || !isOn.checked || document.querySelector('dialog[open]')) return;
+    const deed = all[event.key];
+    if (!deed) return;
+    event.preventDefault();
+    deed();
+  });
+}
+
+function read() {
+  try {
+    return localStorage.getItem(NAME);
+  } catch {
+    return null; // storage is switched off
+  }
+}
+
+/** @param {string} value */
+function write(value) {
+  try {
+    localStorage.setItem(NAME, value);
+  } catch {
+    // It lasts until the page is left.
+  }
+}
