@@ -17,7 +17,7 @@ import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from api.authentication import max_unfinished_jobs, owner
+from api.authentication import max_running_jobs, max_unfinished_jobs, owner
 from api.services import Services
 from shared.errors import (
     Fault,
@@ -106,7 +106,10 @@ def accept(
     try:
         service.archive.write_request(stored)
         refusal = service.records.create(
-            job, ticket, max_unfinished_jobs=max_unfinished_jobs(service.settings)
+            job,
+            ticket,
+            max_unfinished_jobs=max_unfinished_jobs(service.settings),
+            max_running_jobs=max_running_jobs(service.settings),
         )
         if refusal is not None:
             raise _refused(refusal, service.settings)

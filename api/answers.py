@@ -8,7 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-BINARY = {"type": "string", "format": "binary"}
+# What the files are, by how their media types begin. Of a stream no schema can say what comes.
+KINDS: dict[str, dict[str, Any]] = {
+    "image/": {"schema": {"type": "string", "format": "binary"}},
+    "text/event-stream": {},
+    "application/json": {"schema": {"type": "object"}},
+}
+TEXT = {"schema": {"type": "string"}}
 
 
 def answer(
@@ -51,7 +57,7 @@ def media(
         "headers": _headers(headers),
         "content": {
             name: {
-                "schema": {"type": "string"} if name.startswith("text/") else BINARY,
+                **next((KINDS[kind] for kind in KINDS if name.startswith(kind)), TEXT),
                 **({"examples": _references("examples", examples)} if examples else {}),
             }
             for name in types

@@ -17,9 +17,10 @@ from api.authentication import is_protected
 from api.estimate import EstimateRequest, JobEstimate
 from api.problems import Problem, problem_response
 from api.system import Health, PresetList, Readiness
-from api.uploads import UPLOAD_SCHEMA
+from api.uploads import FILE_FIELDS, UPLOAD_SCHEMA
 from shared import errors
 from shared.errors import Fault, ImpastoError
+from shared.images import CONTENT_TYPES
 from shared.jobs import Job, JobList, Priority, Progress
 from shared.parameters import Parameters
 from shared.settings import Settings
@@ -38,6 +39,7 @@ Every error is a problem (RFC 9457): branch on its `code`. 429 and 503 say in `R
 to ask again. Every answer has an `X-Request-ID`, by which the logs know the request. A method \
 that a path does not have is answered 405, with `Allow`. Every GET may be sent as HEAD.
 """
+IMAGES = tuple(CONTENT_TYPES.values())
 SCHEMA = "#/components/schemas/{model}"
 MODELS: tuple[type[BaseModel], ...] = (
     EstimateRequest,
@@ -220,6 +222,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         "multipart/form-data": {
             "schema": UPLOAD_SCHEMA,
             "encoding": {
+                **{name: {"contentType": ", ".join(IMAGES)} for name in FILE_FIELDS},
                 "params": {"contentType": "application/json"},
                 "metadata": {"contentType": "application/json"},
             },
@@ -347,6 +350,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     if "application/json" in responses["422"].get("content", {}):
         del responses["422"]
     parameters = operation.setdefault("parameters", [])
+    for parameter in parameters:
+        _mend(parameter)
     statuses = {"500"}
     if is_protected(path):
         operation["security"] = [{"key": []}, {}]  # without keys, it is open to all
@@ -366,6 +371,20 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         parameters.append({"$ref": "#/components/parameters/If-None-Match"})
     if not parameters:
         del operation["parameters"]
+
+
+def _mend(parameter: dict[str, Any]) -> None:
+    """Say of a parameter what it is on its way, where it is text."""
+    schema: dict[str, Any] = parameter["schema"]
+    for option in schema.pop("anyOf", []):
+        if option != {"type": "null"}:  # which is to leave it out
+            schema |= option
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    if schema["type"] == "array":
+        parameter["explode"] = False  # separated by commas; and twice is once
+        schema.pop("uniqueItems", None)
+        schema["default"].sort()
 
 
 def _add_headers(response: dict[str, Any], *names: str) -> None:

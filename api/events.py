@@ -4,7 +4,6 @@ The events are made from what the job is, not kept: an id says what a client has
 any process of the API goes on from there. What was missed in between is not told again.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -16,12 +15,12 @@ from pydantic import BaseModel, Field
 
 from api.answers import answer, media
 from api.authentication import owner
-from api.lookup import JobPath, find, view
+from api.display import Shown
+from api.lookup import JobPath, look
 from api.problems import problems
 from api.services import services
-from api.views import JOBS_PATH
+from api.views import JOBS_PATH, urls_of
 from api.watching import Watch
-from shared.jobs import Job
 
 EVENT_STREAM = "text/event-stream"
 RECONNECT_MILLISECONDS = 2000
@@ -68,14 +67,12 @@ class Seen(NamedTuple):
     previews: int  # the step of the newest
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def of(cls, job: Shown) -> Self:
         """What somebody has seen who has seen all of it."""
-        told = job.model_dump_json(exclude={"progress", "metrics"}).encode()
-        state = hashlib.blake2b(told, digest_size=8).hexdigest()
         progress = job.progress
         if progress is None:
-            return cls(state, -1, -1)
-        return cls(state, progress.step, progress.previews[-1] if progress.previews else -1)
+            return cls(job.state, -1, -1)
+        return cls(job.state, progress.step, progress.previews[-1] if progress.previews else -1)
 
     @classmethod
     def parse(cls, text: str | None) -> Self | None:
@@ -103,7 +100,7 @@ class Seen(NamedTuple):
 def follow_job(path: JobPath, header: LastEventHeader) -> Response:
     """Follow a job: its status, progress and previews until it has ended."""
     service = services()
-    job = view(service, *find(service, path.job_id))
+    job = look(service, path.job_id)
     seen = Seen.parse(header.last_event_id)
     if job.status.is_terminal and seen == Seen.of(job):
         return Response(status=204)  # which also keeps an EventSource from coming again
@@ -117,7 +114,7 @@ def follow_job(path: JobPath, header: LastEventHeader) -> Response:
     return response
 
 
-def _stream(job: Job, seen: Seen | None, watch: Watch) -> Iterator[str]:
+def _stream(job: Shown, seen: Seen | None, watch: Watch) -> Iterator[str]:
     ends_at = time.monotonic() + MAX_STREAM_SECONDS
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
     while True:
@@ -132,20 +129,20 @@ def _stream(job: Job, seen: Seen | None, watch: Watch) -> Iterator[str]:
         job = news
 
 
-def _events(job: Job, seen: Seen | None) -> Iterator[str]:
+def _events(job: Shown, seen: Seen | None) -> Iterator[str]:
     """What a client has to hear that has seen so much."""
     now = Seen.of(job)
     if job.status.is_terminal:
-        yield _event("completed", job.model_dump_json(), now)
+        yield _event("completed", job.json, now)
         return
     if seen is None or seen.state != now.state:
-        yield _event("status", job.model_dump_json(), now)
+        yield _event("status", job.json, now)
         if seen is None:
             return  # it has all the rest in it
     if job.progress is not None and seen.step != now.step:
-        yield _event("progress", job.progress.model_dump_json(), now)
+        yield _event("progress", job.progress_json, now)
     if now.previews >= 0 and seen.previews != now.previews:
-        url = f"{job.urls.preview}?step={now.previews}"
+        url = f"{urls_of(job.id).preview}?step={now.previews}"
         yield _event("preview", json.dumps({"step": now.previews, "url": url}), now)
 
 

@@ -1,9 +1,11 @@
 """The routes under `/v1/jobs`."""
 
+import json
 import re
 import time
 from datetime import UTC, datetime
 from functools import partial
+from http import HTTPStatus
 from typing import Annotated
 
 import structlog
@@ -16,11 +18,12 @@ from redis.exceptions import RedisError
 from api.acceptance import MAX_KEY_LENGTH, accept, check_webhook, fingerprint, once
 from api.answers import answer, not_modified
 from api.authentication import owner
-from api.lookup import JobPath, find, gone, no_job, read_progress, view
+from api.display import Shown
+from api.lookup import JobPath, find, gone, look, no_job
 from api.problems import problems
 from api.services import Services, services
 from api.uploads import Image, read_upload
-from api.views import JOBS_PATH, present
+from api.views import JOBS_PATH
 from shared.errors import Conflict, Gone, TooMany, Unavailable
 from shared.idempotency import Ticket
 from shared.jobs import Inputs, Job, JobList, JobRecord, JobRequest, JobStatus
@@ -75,6 +78,11 @@ class CreationHeader(BaseModel):
         alias="Idempotency-Key",
         description="Makes it safe to send the request again: a key makes one job. Anything of"
         f" 1 to {MAX_KEY_LENGTH} printable ASCII characters that no other request has.",
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": MAX_KEY_LENGTH,
+            "pattern": "^[ -~]+$",
+        },
     )
     prefer: str | None = Field(
         None,
@@ -154,11 +162,10 @@ def list_jobs(query: ListQuery) -> Response:
     service = services()
     # One more than asked for tells whether there is a next page.
     found = service.records.page(owner(), query.status, query.limit + 1, query.cursor)
-    shown = found[: query.limit]
-    progress = read_progress(service, [record.id for record, _ in shown])
-    jobs = [present(record, position, progress.get(record.id)) for record, position in shown]
-    page = JobList(jobs=jobs, next_cursor=jobs[-1].id if jobs and len(found) > len(shown) else None)
-    return Response(page.model_dump_json(), content_type="application/json")
+    page = found[: query.limit]
+    jobs = ",".join(shown.json for shown in service.display.show_many(page).values())
+    next_cursor = json.dumps(page[-1] if len(found) > len(page) else None)
+    return _json(f'{{"jobs":[{jobs}],"next_cursor":{next_cursor}}}')
 
 
 @blueprint.get(
@@ -177,10 +184,10 @@ def list_jobs(query: ListQuery) -> Response:
 )
 def get_job(path: JobPath) -> Response:
     """Say how a job is doing."""
-    service = services()
-    response = _job_response(service, *find(service, path.job_id))
-    response.make_conditional(request)  # 304 without a body when the client has it already
-    return response
+    job = look(services(), path.job_id)
+    if request.if_none_match.contains_weak(job.etag):
+        return _job_response(job, "", HTTPStatus.NOT_MODIFIED)
+    return _job_response(job, job.json)
 
 
 @blueprint.delete(
@@ -218,15 +225,15 @@ def delete_job(path: JobPath) -> Response:
 def cancel_job(path: JobPath) -> Response:
     """Cancel a job: at once while it waits, at its next step while it runs."""
     service = services()
-    before, _ = find(service, path.job_id)
+    before = look(service, path.job_id)
     status = service.records.cancel(path.job_id)
     if status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
         raise Conflict(f"the job has already {status}")
-    record, position = find(service, path.job_id)
-    if record.end is not None and not before.status.is_terminal:
+    job = look(service, path.job_id)
+    if job.status.is_terminal and not before.status.is_terminal:
         # `impasto recover` should know of it, and the visitor need not wait for that.
-        service.afterwards.later(partial(service.archive.write_end, record.id, record.end))
-    return _job_response(service, record, position)
+        service.afterwards.later(partial(_archive_end, service, job.id))
+    return _job_response(job, job.json)
 
 
 @blueprint.post(
@@ -258,6 +265,12 @@ def _store(storage: Storage, images: list[Image]) -> None:
         storage.put_input_file(image.file, image.sha256)
 
 
+def _archive_end(service: Services, job_id: str) -> None:
+    found = service.records.get(job_id)
+    if found is not None and found[0].end is not None:
+        service.archive.write_end(job_id, found[0].end)
+
+
 def _require(storage: Storage, inputs: Inputs) -> None:
     """Whether the inputs of a job are still there."""
     if not all(storage.exists(input_key(digest)) for digest in inputs.digests):
@@ -272,15 +285,15 @@ def _accepted_response(
     job_id = accepted if isinstance(accepted, str) else accepted.id
     waited = wait_seconds > 0 and _wait_for_the_end(service, job_id, wait_seconds)
     try:
-        found = service.records.get(job_id)
+        job = service.display.show(job_id)
     except RedisError:
         if isinstance(accepted, str):
             raise
         # It went away just now, but the job is accepted and need not be sent again.
-        found = _as_created(accepted), None
-    if found is None:
+        job = Shown.of(_as_created(accepted), None, None)
+    if job is None:
         raise gone(job_id)
-    response = _job_response(service, *found, status=202)
+    response = _job_response(job, job.json, HTTPStatus.ACCEPTED)
     response.headers["Location"] = url_for("jobs.get_job", job_id=job_id)
     if replayed:
         response.headers["Idempotent-Replayed"] = "true"
@@ -307,14 +320,14 @@ def _as_created(job: JobRequest) -> JobRecord:
     return JobRecord(**dict(job), status=JobStatus.QUEUED, created_at=datetime.now(UTC))
 
 
-def _job_response(
-    service: Services, record: JobRecord, queue_position: int | None, status: int = 200
-) -> Response:
-    job = view(service, record, queue_position)
-    response = Response(job.model_dump_json(), status, content_type="application/json")
-    response.add_etag()
-    response.cache_control.private = True
-    response.cache_control.no_cache = True
-    if not record.status.is_terminal:
+def _job_response(job: Shown, body: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    response = _json(body, status)
+    response.headers["ETag"] = f'"{job.etag}"'
+    response.headers["Cache-Control"] = "private, no-cache"
+    if not job.status.is_terminal:
         response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
     return response
+
+
+def _json(body: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(body, status, content_type="application/json")

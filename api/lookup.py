@@ -2,13 +2,12 @@
 
 import structlog
 from pydantic import BaseModel, Field
-from redis.exceptions import RedisError
 
 from api.authentication import owner
+from api.display import Shown
 from api.services import Services
-from api.views import present
 from shared.errors import Conflict, Gone, ImpastoError, NotFound
-from shared.jobs import Job, JobRecord, Progress, StoredOutput
+from shared.jobs import JobRecord, StoredOutput
 
 MAX_ID_LENGTH = 64
 log = structlog.get_logger(__name__)
@@ -27,14 +26,22 @@ def find(service: Services, job_id: str) -> tuple[JobRecord, int | None]:
         NotFound: there is none, or it is somebody else's, which looks the same.
         Gone: it was theirs, and is not kept any more.
     """
-    if not job_id.isascii() or not job_id.isprintable() or len(job_id) > MAX_ID_LENGTH:
-        raise _unknown(job_id)
+    _check(job_id)
     found = service.records.get(job_id)
     if found is None:
         raise no_job(service, job_id)
-    if found[0].owner != owner():
-        raise _unknown(job_id)
+    _check_owner(job_id, found[0].owner)
     return found
+
+
+def look(service: Services, job_id: str) -> Shown:
+    """A job of whoever asks, as it is shown; one round trip. Raises as `find`."""
+    _check(job_id)
+    shown = service.display.show(job_id)
+    if shown is None:
+        raise no_job(service, job_id)
+    _check_owner(job_id, shown.owner)
+    return shown
 
 
 def no_job(service: Services, job_id: str) -> ImpastoError:
@@ -55,21 +62,14 @@ def output(record: JobRecord) -> StoredOutput:
     return record.output
 
 
-def view(service: Services, record: JobRecord, queue_position: int | None) -> Job:
-    """The job as clients see it, with its progress."""
-    progress = None
-    if record.started_at is not None:
-        progress = read_progress(service, [record.id]).get(record.id)
-    return present(record, queue_position, progress)
+def _check(job_id: str) -> None:
+    if not job_id.isascii() or not job_id.isprintable() or len(job_id) > MAX_ID_LENGTH:
+        raise _unknown(job_id)
 
 
-def read_progress(service: Services, job_ids: list[str]) -> dict[str, Progress]:
-    """Progress may lie on a Redis of its own; without it the truth is still worth telling."""
-    try:
-        return service.progress.read(job_ids)
-    except RedisError as error:
-        log.warning("progress not read", error=repr(error))
-        return {}
+def _check_owner(job_id: str, owner_of_job: str) -> None:
+    if owner_of_job != owner():
+        raise _unknown(job_id)
 
 
 def _unknown(job_id: str) -> NotFound:

@@ -139,10 +139,17 @@ class RedisCollector(Collector):
     def _jobs(self, found: Snapshot) -> Iterator[Metric]:
         number = {status: int(found.statuses.get(status, 0)) for status in JobStatus}
         yield _gauges("impasto_jobs", "Jobs that are kept.", "status", number)
+        queued = number[JobStatus.QUEUED]
+        held_back = max(0, queued - found.backlogs["waiting_jobs"].count)
         yield _gauge(
             "impasto_unfinished_jobs",
-            "Jobs that wait or run: what the number of workers should follow.",
-            number[JobStatus.QUEUED] + number[JobStatus.RUNNING],
+            "Jobs that run or could: what the number of workers should follow.",
+            queued - held_back + number[JobStatus.RUNNING],
+        )
+        yield _gauge(
+            "impasto_held_back_jobs",
+            "Jobs that wait since as many of their owner run as may.",
+            held_back,
         )
         yield _gauges("impasto_queue_jobs", "Jobs that wait.", "priority", found.waiting)
         yield _gauges(

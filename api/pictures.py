@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from redis.exceptions import RedisError
 
 from api.answers import answer, media, not_modified
-from api.lookup import JobPath, find, output, read_progress
+from api.lookup import JobPath, find, look, output
 from api.problems import problems
 from api.services import services
 from api.views import JOBS_PATH
@@ -104,16 +104,15 @@ def get_manifest(path: JobPath) -> Response:
 def get_preview(path: JobPath, query: PreviewQuery) -> Response:
     """Fetch a preview. Asking keeps new ones coming for half a minute."""
     service = services()
-    record, _ = find(service, path.job_id)
-    if record.status == JobStatus.RUNNING:
+    job = look(service, path.job_id)
+    if job.status == JobStatus.RUNNING:
         with contextlib.suppress(RedisError):  # one that is full takes no wishes
             service.records.want_preview(path.job_id)
     step = query.step
     if step is None:
-        progress = read_progress(service, [path.job_id]).get(path.job_id)
-        if progress is None or not progress.previews:
+        if job.progress is None or not job.progress.previews:
             raise NotFound("this job has no preview yet")
-        step = progress.previews[-1]
+        step = job.progress.previews[-1]
     response = Response(
         service.storage.get(preview_key(path.job_id, step)), content_type=PREVIEW_TYPE
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from flask import request
 from redis.exceptions import ResponseError
 from throttled import RateLimiterType, RateLimitResult, RateLimitState, Throttled
+from throttled.exceptions import StoreUnavailableError
 from throttled.rate_limiter import per_min
 from throttled.store import BaseStore, ConnectionFactory, MemoryStore, RedisStore
 
@@ -84,9 +85,8 @@ class Rates:
     """What is counted by this process, and in Redis by all."""
 
     def __init__(self, settings: Settings) -> None:
-        self._requests = Rate(
-            "requests", "requests", MemoryStore(options={"MAX_SIZE": MAX_CALLERS})
-        )
+        self.memory = MemoryStore(options={"MAX_SIZE": MAX_CALLERS})
+        self._requests = Rate("requests", "requests", self.memory)
         factory = f"{ImpatientConnections.__module__}.{ImpatientConnections.__qualname__}"
         redis = RedisStore(
             server=settings.redis_url.get_secret_value(),
@@ -110,8 +110,10 @@ class Rates:
         if request.url_rule.rule in ASKING_FOR_JOBS:
             try:
                 self._jobs.spend(caller, per_minute)
-            except ResponseError:  # it is full: the route knows what can be done all the same
-                return
+            except StoreUnavailableError as error:
+                # One that is full counts nothing; the route knows what can be done all the same.
+                if not isinstance(error.__cause__, ResponseError):
+                    raise error.__cause__ or error from None
 
 
 class RateHeaders:

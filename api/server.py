@@ -1,5 +1,6 @@
 """gunicorn, as the API runs under it."""
 
+from importlib import import_module
 from typing import Any
 
 from flask import Response, current_app
@@ -36,14 +37,15 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         """Serve until a signal comes."""
-        adopt_logs(self._settings)
+        adopt_logs(self._settings, "gunicorn", self._settings.log_level.upper())
         if self._settings.api_processes > 1:
             processes.count_together()
+        import_module("api.app")  # not sooner, see `api.processes`; once for all of them
         super().run()
 
     def load(self) -> Any:
         """Make the application, in the process that serves it."""
-        from api.app import create_app  # not sooner, see `api.processes`
+        from api.app import create_app
 
         app = create_app(self._settings)
         app.register_error_handler(ParseException, _malformed_body)
@@ -66,7 +68,8 @@ class StreamingWorker(PacedWorker):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to end: requests are finished, streams go on at another process."""
-        self.wsgi.extensions[EXTENSION].watching.close()
+        if hasattr(self, "wsgi"):  # not while it starts
+            self.wsgi.extensions[EXTENSION].watching.close()
         super().handle_exit(sig, frame)
 
 

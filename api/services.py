@@ -6,6 +6,7 @@ from typing import Self, cast
 from flask import current_app
 
 from api.afterwards import Afterwards
+from api.display import Display
 from api.watching import Watching
 from shared.archive import Archive
 from shared.connections import connect_impatient
@@ -34,15 +35,18 @@ class Services:
     archive: Archive
     workers: WorkerRegistry
     afterwards: Afterwards
+    display: Display
     watching: Watching
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
         """Clients that answer or fail within seconds. Nothing is contacted yet."""
         state = connect_impatient(settings.redis_url.get_secret_value())
-        results = connect_impatient(settings.result_backend)
+        shares = settings.result_backend == settings.redis_url.get_secret_value()
+        results = state if shares else connect_impatient(settings.result_backend)
         storage = Storage(settings, patient=False)
         records, progress = JobRecords(state, settings), ProgressReader(results)
+        display = Display(state, progress)
         return cls(
             settings=settings,
             records=records,
@@ -54,7 +58,8 @@ class Services:
             archive=Archive(storage),
             workers=WorkerRegistry(state, settings),
             afterwards=Afterwards(),
-            watching=Watching(records, progress, settings),
+            display=display,
+            watching=Watching(records, display, settings),
         )
 
 

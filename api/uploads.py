@@ -111,13 +111,6 @@ class Upload:
         return [*single, *self.styles, *self.masks]
 
     @property
-    def files(self) -> Iterator[bytes]:
-        """The bytes of all images, one after the other."""
-        for image in self.images:
-            image.file.seek(0)
-            yield image.file.read()
-
-    @property
     def inputs(self) -> Inputs:
         """All images by their SHA-256."""
         return Inputs(

@@ -37,7 +37,7 @@ def present(record: JobRecord, queue_position: int | None, progress: Progress | 
             queue_seconds=_seconds(record.created_at, record.started_at),
             run_seconds=_seconds(record.started_at, record.finished_at),
         ),
-        urls=_urls(record.id),
+        urls=urls_of(record.id),
     )
 
 
@@ -63,7 +63,8 @@ def _history(record: JobRecord) -> list[HistoryEntry]:
     ]
 
 
-def _urls(job_id: str) -> Urls:
+def urls_of(job_id: str) -> Urls:
+    """Where a client finds the rest of a job."""
     job = f"{JOBS_PATH}/{job_id}"
     return Urls(
         self=job,

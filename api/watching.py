@@ -1,9 +1,11 @@
 """Watching jobs for whoever follows them: one thread reads them all, however many follow.
 
 A stream of events, or a request that waits for the end of a job, takes a place. There are so many,
-apart from the threads that answer everything else: followers never keep a poll from its answer.
+apart from the threads that answer everything else: followers never keep a poll from its answer. Nor
+are they all told at the same moment: they have their turns, and polls are answered in between.
 """
 
+import itertools
 import threading
 import time
 from collections import Counter
@@ -15,14 +17,15 @@ from typing import Self
 import structlog
 from redis.exceptions import RedisError
 
-from api.views import present
+from api.display import Display, Shown
 from shared.errors import TooMany, Unavailable
-from shared.jobs import Job, JobStatus
-from shared.messaging import ProgressReader
+from shared.jobs import JobStatus
 from shared.records import JobRecords
 from shared.settings import Settings
 
 REFRESH_SECONDS = 0.5  # workers report no more often
+TURNS = 10  # in this time, each for a part of the watches
+BREATH_SECONDS = 0.01  # between two turns at least
 PREVIEW_WISH_SECONDS = 10.0  # a wish lasts for three times as long
 log = structlog.get_logger(__name__)
 
@@ -34,7 +37,7 @@ class Watch:
         self.job_id = job_id
         self.owner = owner
         self._watching = watching
-        self._job: Job | None = None
+        self._job: Shown | None = None
         self._is_news = threading.Event()
         self.is_over = False  # there is no such job any more, or the server is going
 
@@ -44,14 +47,14 @@ class Watch:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
-    def news(self, seconds: float) -> Job | None:
+    def news(self, seconds: float) -> Shown | None:
         """The job when it has changed since the last call; None if it has not for so long."""
         if not self._is_news.wait(seconds):
             return None
         self._is_news.clear()
         return self._job
 
-    def tell(self, job: Job | None, *, is_over: bool = False) -> None:
+    def tell(self, job: Shown | None, *, is_over: bool = False) -> None:
         """Wake whoever waits, if this is new."""
         if is_over or job != self._job:
             self._job = job
@@ -66,11 +69,11 @@ class Watch:
 class Watching:
     """All jobs that are followed through this process."""
 
-    def __init__(self, records: JobRecords, progress: ProgressReader, settings: Settings) -> None:
+    def __init__(self, records: JobRecords, display: Display, settings: Settings) -> None:
         self._records = records
-        self._progress = progress
+        self._display = display
         self._settings = settings
-        self._watches: set[Watch] = set()
+        self._turns: list[set[Watch]] = [set() for _ in range(TURNS)]
         self._places: Counter[str] = Counter()  # that an owner has
         self._lock = threading.Lock()
         self._somebody_follows = threading.Event()
@@ -80,7 +83,7 @@ class Watching:
     @property
     def count(self) -> int:
         """How many follow a job at this moment."""
-        return len(self._watches)
+        return sum(map(len, self._turns))
 
     def watch(self, job_id: str, owner: str) -> Watch:
         """Take a place.
@@ -91,12 +94,12 @@ class Watching:
         """
         limit, own_limit = self._settings.max_streams, self._settings.max_key_streams
         with self._lock:
-            if self._is_closing or len(self._watches) >= limit:
+            if self._is_closing or self.count >= limit:
                 raise Unavailable(f"{limit:,} follow their jobs already: poll, or try again")
             if self._places[owner] >= own_limit:
                 raise TooMany(f"you follow {own_limit:,} jobs, as many as you may: poll instead")
             watch = Watch(self, job_id, owner)
-            self._watches.add(watch)
+            min(self._turns, key=len).add(watch)
             self._places[owner] += 1
             self._somebody_follows.set()
             if self._thread is None:  # not before: a server forks
@@ -107,13 +110,14 @@ class Watching:
     def leave(self, watch: Watch) -> None:
         """Give a place back."""
         with self._lock:
-            if watch not in self._watches:
+            turn = next((turn for turn in self._turns if watch in turn), None)
+            if turn is None:
                 return
-            self._watches.remove(watch)
+            turn.remove(watch)
             self._places[watch.owner] -= 1
             if not self._places[watch.owner]:
                 del self._places[watch.owner]
-            if not self._watches:
+            if not self.count:
                 self._somebody_follows.clear()
 
     def close(self) -> None:
@@ -121,32 +125,26 @@ class Watching:
         self._is_closing = True
 
     def _work(self) -> None:
-        wished_at = float("-inf")
-        while True:
+        wished_at = [float("-inf")] * TURNS
+        for number in itertools.cycle(range(TURNS)):
             self._somebody_follows.wait()
             started = time.monotonic()
-            watches = list(self._watches)
+            with self._lock:
+                watches = list(self._turns[number])
             if self._is_closing:
                 for watch in watches:
                     watch.tell(None, is_over=True)
-            else:
+            elif watches:
                 with _outlasting_redis():
                     running = self._look(watches)
-                    if started - wished_at > PREVIEW_WISH_SECONDS:
-                        wished_at = started
+                    if running and started - wished_at[number] > PREVIEW_WISH_SECONDS:
+                        wished_at[number] = started
                         self._records.want_preview(*running)
-            time.sleep(max(0.05, REFRESH_SECONDS - (time.monotonic() - started)))
+            time.sleep(max(BREATH_SECONDS, REFRESH_SECONDS / TURNS - time.monotonic() + started))
 
     def _look(self, watches: list[Watch]) -> list[str]:
-        """Tell all followers what is new. Returns which jobs run."""
-        job_ids = list({watch.job_id for watch in watches})
-        found = {record.id: (record, place) for record, place in self._records.get_many(job_ids)}
-        begun = [job_id for job_id, (record, _) in found.items() if record.started_at is not None]
-        progress = self._progress.read(begun)
-        jobs = {
-            job_id: present(record, place, progress.get(job_id))
-            for job_id, (record, place) in found.items()
-        }
+        """Tell followers what is new. Returns which of their jobs run."""
+        jobs = self._display.show_many(list({watch.job_id for watch in watches}))
         for watch in watches:
             job = jobs.get(watch.job_id)
             watch.tell(job, is_over=job is None)
@@ -159,5 +157,6 @@ def _outlasting_redis() -> Iterator[None]:
         yield
     except RedisError as error:  # the streams stay open: it may be back before they end
         log.warning("jobs not watched", error=repr(error))
+        time.sleep(REFRESH_SECONDS)
     except Exception:  # this thread is everybody's
         log.exception("internal error")

@@ -27,7 +27,7 @@ MAX_TIFF_VALUES = 131_072
 # Neither what stands for a byte of the pixels, nor fill bytes, nor what restarts the decoder.
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _JPEG_END, _JPEG_SCAN, _JPEG_EXIF = 0xD9, 0xDA, 0xE1
-_JPEG_ALONE = frozenset({0x01, 0xD8})  # markers without a segment
+_JPEG_ALONE = frozenset({0x01, 0xD8, _JPEG_END})  # markers without a segment
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = struct.Struct(">I4s")
 _PNG_CRC_BYTES = 4
@@ -66,31 +66,35 @@ def _checked_scans(data: bytes) -> int:
         if marker == _JPEG_EXIF and data.startswith(b"Exif\0\0", start + 2):
             exif += length
         if junk > MAX_JPEG_JUNK_BYTES:
-            break
+            raise InvalidImage("the image has more junk before its pixels than is looked through")
         if scans > MAX_JPEG_SCANS:
             raise InvalidImage(f"the image has more than {MAX_JPEG_SCANS} scans")
         if number > MAX_JPEG_SEGMENTS:
             raise InvalidImage(f"the image has more than {MAX_JPEG_SEGMENTS:,} segments")
         if exif > MAX_EXIF_BYTES:
             raise InvalidImage("the image has more EXIF than fits into a JPEG")
-    if not scans:  # then Pillow would look through the whole file for the first
-        raise InvalidImage("the image has no pixels, or too much junk before them")
     return scans
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Each marker, the bytes that were skipped before it, where its segment begins, its length."""
+    """Each marker, the bytes that were skipped before it, where its segment begins, its length.
+
+    Up to the end of the picture, behind which may be a film; or of the file.
+    """
     position = 2
+    has_pixels = False
     while match := _JPEG_MARKER.search(data, position):
         marker = match[1][0]
-        if marker == _JPEG_END:
+        if marker == _JPEG_END and has_pixels:
             return
+        has_pixels = has_pixels or marker == _JPEG_SCAN
         start = match.end()
         length = 0
         if marker not in _JPEG_ALONE:
             length = max(2, int.from_bytes(data[start : start + 2]))
         yield marker, match.start() - position, start, length
         position = start + length
+    yield _JPEG_END, max(0, len(data) - position), len(data), 0
 
 
 def _check_png(data: bytes) -> None:

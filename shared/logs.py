@@ -12,9 +12,6 @@ from structlog.types import Processor
 
 from shared.settings import Settings
 
-# Of others' lines, those of the servers that we run. Libraries tell addresses that they ask, and
-# speak only when something is wrong.
-SERVERS = ("celery", "gunicorn")
 HANDLER = "impasto"
 
 
@@ -28,8 +25,12 @@ def configure_logs(settings: Settings, *processors: Processor) -> None:
     )
 
 
-def adopt_logs(settings: Settings) -> None:
-    """Write what the servers and libraries of this process log as we write ours."""
+def adopt_logs(settings: Settings, server: str, level: int | str) -> None:
+    """Write what others log in this process as we write ours.
+
+    `server` is the logger of what runs here, Celery or gunicorn. Libraries speak only when
+    something is wrong: else they tell what they ask of whom, keys and all.
+    """
     handler = logging.StreamHandler()
     handler.name = HANDLER
     handler.setFormatter(
@@ -47,8 +48,7 @@ def adopt_logs(settings: Settings) -> None:
         root.removeHandler(other)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
-    for server in SERVERS:
-        logging.getLogger(server).setLevel(_level(settings))
+    logging.getLogger(server).setLevel(level)
 
 
 def _common(*processors: Processor) -> list[Processor]:

@@ -147,12 +147,32 @@ class ProgressReader:
 
     def read(self, job_ids: list[str]) -> dict[str, Progress]:
         """The newest progress of those jobs that have any; one round trip."""
+        states = zip(job_ids, self.states(job_ids), strict=True)
+        found = {job_id: parse_progress(state) for job_id, state in states if state}
+        return {job_id: progress for job_id, progress in found.items() if progress}
+
+    def states(self, job_ids: list[str]) -> list[str | None]:
+        """What `parse_progress` makes the progress of each job of, if it has any."""
         if not job_ids:
-            return {}
-        states = self._redis.mget([f"celery-task-meta-{job_id}" for job_id in job_ids])
-        found = {}
-        for job_id, state in zip(job_ids, states, strict=True):
-            result = json.loads(state).get("result") if state else None
-            if isinstance(result, dict) and "step" in result:
-                found[job_id] = Progress.model_validate(result)
-        return found
+            return []
+        with self._redis.pipeline(transaction=False) as pipe:
+            self.ask_for(pipe, job_ids)
+            (states,) = pipe.execute()
+        return list(states)
+
+    def is_on(self, redis: Redis) -> bool:
+        """Whether progress lies where this client asks."""
+        return self._redis is redis
+
+    @staticmethod
+    def ask_for(pipe: Any, job_ids: list[str]) -> None:
+        """Ask in a pipeline for `states`. Of one job or more."""
+        pipe.mget([f"celery-task-meta-{job_id}" for job_id in job_ids])
+
+
+def parse_progress(state: str) -> Progress | None:
+    """The progress in the state of a Celery task, if there is any."""
+    result = json.loads(state).get("result")
+    return (
+        Progress.model_validate(result) if isinstance(result, dict) and "step" in result else None
+    )

@@ -216,11 +216,10 @@ class JobRecords:
         """`get` for those of the jobs that are there; one round trip."""
         with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
-                pipe.hgetall(names.record(job_id))
-                pipe.zrank(names.QUEUE, job_id)
+                ask_for(pipe, job_id)
             replies = pipe.execute()
         return [
-            (_from_hash(job_id, fields), position)
+            (parse_record(job_id, fields), position)
             for job_id, fields, position in zip(job_ids, replies[::2], replies[1::2], strict=True)
             if fields
         ]
@@ -240,14 +239,14 @@ class JobRecords:
 
     def page(
         self, owner: str, statuses: frozenset[JobStatus], limit: int, before: str | None
-    ) -> list[tuple[JobRecord, int | None]]:
-        """At most `limit` jobs of `owner` in `statuses`, with ids below `before`, newest first."""
+    ) -> list[str]:
+        """Ids of at most `limit` jobs of `owner` in `statuses`, below `before`, newest first."""
         upper = f"({before}" if before else "+"
         with self._redis.pipeline(transaction=False) as pipe:
             for status in statuses:
                 pipe.zrevrangebylex(names.index(owner, status), upper, "-", 0, limit)
             ids = sorted((job_id for page in pipe.execute() for job_id in page), reverse=True)
-        return self.get_many(list(dict.fromkeys(ids))[:limit])
+        return list(dict.fromkeys(ids))[:limit]
 
     def cancel(self, job_id: str) -> JobStatus | None:
         """Ask for the end of a job. Returns its status now, or None when there is none."""
@@ -450,7 +449,14 @@ def _due_jobs(found: Sequence[Any], *, leased: bool = False) -> list[Due]:
     ]
 
 
-def _from_hash(job_id: str, fields: dict[str, str]) -> JobRecord:
+def ask_for(pipe: Any, job_id: str) -> None:
+    """Ask in a pipeline for what a record is made of, and then for the job's place in the queue."""
+    pipe.hgetall(names.record(job_id))
+    pipe.zrank(names.QUEUE, job_id)
+
+
+def parse_record(job_id: str, fields: dict[str, str]) -> JobRecord:
+    """The record that Redis keeps as these fields."""
     values: dict[str, Any] = {"id": job_id}
     for name, text in fields.items():
         if name in _JSON_FIELDS:

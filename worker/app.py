@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from celery import Celery, Task
 from celery.signals import (
+    setup_logging,
     worker_init,
     worker_process_init,
     worker_process_shutdown,
@@ -19,7 +20,7 @@ from celery.signals import (
 )
 from celery.utils.nodenames import gethostname
 
-from shared.logs import configure_logs
+from shared.logs import adopt_logs, configure_logs
 from shared.messaging import TASK_NAME, worker_config
 from shared.settings import Settings
 from worker.engine import EngineError, Weights, load_weights
@@ -38,6 +39,11 @@ app.conf.update(worker_config(settings))
 shutting_down = SharedFlag()
 weights: Weights | None = None
 node: Node | None = None
+
+
+@setup_logging.connect
+def _on_setup_logging(loglevel: int, **_: Any) -> None:
+    adopt_logs(settings, "celery", loglevel)
 
 
 @worker_init.connect

@@ -4,11 +4,17 @@ import structlog
 from redis import Redis
 
 from shared.messaging import AWAY, Publisher
-from shared.records import JobRecords
+from shared.records import Due, JobRecords
 from worker.turns import Turn
 
 MAX_PUBLISHED_AT_ONCE = 1000
 log = structlog.get_logger(__name__)
+
+
+def publish(publisher: Publisher, job: Due) -> None:
+    """Send the message of a job that is due. Raises one of `AWAY`."""
+    publisher.publish(job.job_id, job.priority, begun=job.begun, held_back=job.held_back)
+    log.info("job published again", job_id=job.job_id, begun=job.begun, held_back=job.held_back)
 
 
 class Reconciler:
@@ -35,8 +41,7 @@ class Reconciler:
         due = self._records.take_due(MAX_PUBLISHED_AT_ONCE)
         for number, job in enumerate(due):
             try:
-                self._publisher.publish(job.job_id, job.priority, begun=job.begun)
+                publish(self._publisher, job)
             except AWAY:
                 self._records.due_at_once(due[number:])
                 raise
-            log.info("job published again", job_id=job.job_id, begun=job.begun)

@@ -10,7 +10,7 @@ from celery.exceptions import Ignore
 from redis.exceptions import RedisError
 
 from shared.errors import ImpastoError
-from shared.jobs import ErrorCode, JobError, JobStatus, Progress
+from shared.jobs import ErrorCode, JobError, Progress
 from shared.messaging import AWAY
 from shared.records import Lease, Wishes, new_claim
 from shared.storage import PROBE_KEY, STORAGE_ERRORS, ObjectMissing
@@ -20,6 +20,7 @@ from worker.errand import Errand
 from worker.heartbeat import Hold
 from worker.node import Node
 from worker.painter import paint
+from worker.reconciler import publish
 from worker.stops import (
     Canceled,
     Flag,
@@ -46,26 +47,22 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
     Raises:
         Ignore: there is nothing to do here, or the job ended otherwise; its record says how.
     """
-    with node.speedometer.resting():
+    with structlog.contextvars.bound_contextvars(job_id=job_id), node.speedometer.resting():
         node.threads.take()
-        try:
-            found = node.records.get(job_id)
-        except AWAY:  # then the claim waits for it
-            found = None
-        if found is not None and found[0].status.is_terminal:  # most messages that are too many
-            raise Ignore("finished")
-        if not _reaches_storage(node, shutting_down):
+        # A message that is one too many, or too early, costs a claim and no look at S3.
+        if _is_free(node, job_id) and not _reaches_storage(node, shutting_down):
             _publish_again(node, job_id)
-            log.warning("job not taken: S3 is away", job_id=job_id)
+            log.warning("job not taken: S3 is away")
             raise Ignore("S3 is away")
         asked, lease = _claim(node, job_id, shutting_down)
         if not isinstance(lease, Lease):
-            log.info("job not taken", job_id=job_id, why=lease)
+            log.info("job not taken", why=lease)
             if lease in ENDED_BY_CLAIM:
+                _publish_called_up(node, job_id)
                 _archive_end(node, job_id)
             raise Ignore(lease)
         with (
-            structlog.contextvars.bound_contextvars(job_id=job_id, attempt=lease.attempt),
+            structlog.contextvars.bound_contextvars(attempt=lease.attempt),
             node.heartbeat.holding(lease, asked) as hold,
         ):
             try:
@@ -83,6 +80,13 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
                 release_memory(node.network.device)
 
 
+def _is_free(node: Node, job_id: str) -> bool:
+    try:
+        return node.records.is_free(job_id)
+    except AWAY:  # then the claim waits for it
+        return True
+
+
 def _claim(node: Node, job_id: str, shutting_down: Flag) -> tuple[float, Lease | str]:
     """The lease of a job, or why not, and when it was asked for. Waits for a Redis that is away:
     the message that woke us may be the only one for a long time."""
@@ -92,7 +96,7 @@ def _claim(node: Node, job_id: str, shutting_down: Flag) -> tuple[float, Lease |
         try:
             return asked, node.records.claim(job_id, node.name, claim)
         except AWAY as error:
-            log.warning("Redis is away; the claim waits", job_id=job_id, error=repr(error))
+            log.warning("Redis is away; the claim waits", error=repr(error))
         if shutting_down.is_set():
             return asked, "Redis is away"
         time.sleep(1.0)
@@ -144,6 +148,7 @@ def _end(node: Node, stops: Stops, lease: Lease, finish: Callable[[], bool]) -> 
     """End the job, and keep in S3 how. Raises `LeaseLost`: somebody else has it."""
     if not stops.tell(finish):
         raise LeaseLost
+    _publish_called_up(node, lease.job_id)
     _archive_end(node, lease.job_id)
 
 
@@ -175,10 +180,19 @@ def _give_back(node: Node, lease: Lease, unreachable: JobError | None = None) ->
         log.warning("job not given back", error=repr(error))
         return
     log.info("job given back", status=status)
-    if status == JobStatus.QUEUED:
-        _publish_again(node, lease.job_id)
-    elif status is not None:
+    if status is not None:
+        _publish_called_up(node, lease.job_id)
+    if status is not None and status.is_terminal:
         _archive_end(node, lease.job_id)
+
+
+def _publish_called_up(node: Node, job_id: str) -> None:
+    """Wake workers for what can run since we are done with a job: it, or others of its owner."""
+    try:
+        for job in node.records.called_up(job_id):
+            publish(node.publisher, job)
+    except AWAY as error:  # they are due, and the reconciler does it
+        log.warning("jobs not published", error=repr(error))
 
 
 def _publish_again(node: Node, job_id: str) -> None:

@@ -8,6 +8,8 @@ import { upload } from './upload.js';
 
 export { Problem };
 
+const ANSWER_SECONDS = 20;
+
 /**
  * @typedef {'queued' | 'running' | 'succeeded' | 'failed' | 'canceled'} Status
  *
@@ -137,7 +139,7 @@ export const estimate = (body, signal) =>
   });
 
 /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<Job>} */
-export const getJob = (id, signal) => json(jobUrl(id), { signal });
+export const getJob = (id, signal) => json(jobUrl(id), { signal, withinSeconds: ANSWER_SECONDS });
 
 /**
  * Own jobs, the newest first.
@@ -150,7 +152,7 @@ export function listJobs({ status, limit, cursor, signal } = {}) {
   if (status?.length) query.set('status', status.join(','));
   if (limit) query.set('limit', String(limit));
   if (cursor) query.set('cursor', cursor);
-  return json(`/v1/jobs?${query}`, { signal });
+  return json(`/v1/jobs?${query}`, { signal, withinSeconds: ANSWER_SECONDS });
 }
 
 /** @param {string} id @returns {Promise<Job>} */
@@ -216,22 +218,25 @@ export async function* events(id, lastEventId, signal) {
 export const listPresets = () => json('/v1/presets');
 
 /** @returns {Promise<Worker[]>} */
-export const listWorkers = async () => (await json('/v1/workers')).workers;
+export const listWorkers = async () => (await json('/v1/workers', { withinSeconds: ANSWER_SECONDS })).workers;
 
 /** @param {string} id */
 const jobUrl = (id) => `/v1/jobs/${encodeURIComponent(id)}`;
 
-/** @param {string} url @param {Options} [options] */
-const json = async (url, options) => (await request(url, options)).json();
-
 /**
- * `insists`: the visitor has pressed a button for it.
+ * @typedef {object} Manners
+ * @property {boolean} [insists]        the visitor has pressed a button for it
+ * @property {number} [withinSeconds]   after which an answer is not worth waiting for: it is asked for again
+ * @property {(fraction: number) => void} [onUpload]
  *
- * @typedef {RequestInit & {insists?: boolean, onUpload?: (fraction: number) => void}} Options
+ * @typedef {RequestInit & Manners} Options
  */
 
+/** @param {string} url @param {Options} [options] */
+const json = async (url, options) => whole((await request(url, options)).json(), options);
+
 /** @param {string} url @param {AbortSignal} [signal] */
-const blob = async (url, signal) => (await request(url, { signal })).blob();
+const blob = async (url, signal) => whole((await request(url, { signal })).blob(), { signal });
 
 /** @param {string} url @param {Options} [options] @param {string} [idempotencyKey] */
 const post = (url, options = {}, idempotencyKey = undefined) =>
@@ -249,10 +254,11 @@ const post = (url, options = {}, idempotencyKey = undefined) =>
  * @param {Options} [options]
  * @returns {Promise<Response>} a good one; anything else is thrown as a Problem
  */
-async function request(url, { insists = false, onUpload, ...options } = {}) {
+async function request(url, { insists = false, withinSeconds, onUpload, ...options } = {}) {
   for (;;) {
     const key = currentKey();
-    const response = await answer(url, withKey(options, key), onUpload);
+    const asked = withKey(within(withinSeconds, options), key);
+    const response = await whole(onUpload ? upload(url, asked, onUpload) : fetch(url, asked), options);
     if (response.ok) return response;
     const problem = await problemOf(response);
     if (response.status !== 401) throw problem;
@@ -267,12 +273,26 @@ function withKey(options, key) {
   return key ? { ...options, headers: { ...options.headers, Authorization: `Bearer ${key}` } } : options;
 }
 
-/** @param {string} url @param {RequestInit} options @param {((fraction: number) => void) | undefined} onUpload */
-async function answer(url, options, onUpload) {
+/** @param {number | undefined} seconds @param {RequestInit} options @returns {RequestInit} */
+function within(seconds, options) {
+  if (!seconds) return options;
+  const soon = AbortSignal.timeout(1000 * seconds);
+  return { ...options, signal: options.signal ? AbortSignal.any([options.signal, soon]) : soon };
+}
+
+/**
+ * What comes over the network, or a Problem if it breaks off.
+ *
+ * @template T
+ * @param {Promise<T>} coming
+ * @param {RequestInit} [options]  with which it was asked for
+ * @returns {Promise<T>}
+ */
+async function whole(coming, { signal } = {}) {
   try {
-    return onUpload ? await upload(url, options, onUpload) : await fetch(url, options);
+    return await coming;
   } catch (error) {
-    if (options.signal?.aborted) throw error;
+    if (signal?.aborted) throw error;
     throw new Problem(0, 'The service does not answer. Is it still running?');
   }
 }

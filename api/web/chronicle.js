@@ -65,7 +65,7 @@ export function incident({ status, history, attempt }) {
 /** How long a job waited and was painted. @param {import('./api.js').Job} job */
 export function times({ metrics: { queue_seconds: waited, run_seconds: ran } }) {
   const parts = [];
-  if (waited !== null && waited >= 1) parts.push(`waited ${duration(waited)}`);
-  if (ran !== null) parts.push(`was painted for ${duration(ran)}`);
-  return parts.join(', ');
+  if (waited !== null && waited >= 1) parts.push(`Waited ${duration(waited)}`);
+  if (ran !== null) parts.push(`Painted for ${duration(ran)}`);
+  return parts.join(', ').replace(', P', ', p');
 }

@@ -76,7 +76,8 @@ export class Compose {
   /** @param {Catalog} catalog  its first preset is chosen */
   setPresets({ presets, parameters_schema: schema, limits = {} }) {
     for (const zone of this.#zones) zone.limits = limits;
-    this.#manners.setPresets(presets, () => this.#sheet.setCatalog(presets, schema));
+    this.#sheet.setCatalog(presets, schema);
+    this.#manners.setPresets(presets);
     this.#controls.setBounds(limits);
     this.#drawer.build();
     this.#setBusy(false);
@@ -174,12 +175,11 @@ export class Compose {
   }
 
   #missing() {
-    const { init } = this.#values;
     if (this.#content.isUsed && this.#content.isEmpty)
       return { sentence: 'Choose a photograph first.', field: this.#content };
     if (this.#styles.zone.isUsed && this.#styles.zone.isEmpty)
       return { sentence: 'Choose a painting for the style.', field: this.#styles.zone };
-    if (init === 'image' && this.#beginning.isEmpty)
+    if (this.#beginsWithPicture && this.#beginning.isEmpty)
       return { sentence: 'Choose the picture to begin with.', field: this.#beginning };
     const { invalid } = this.#controls;
     if (!invalid) return null;
@@ -187,8 +187,8 @@ export class Compose {
     return { sentence: `${nameOf(invalid)}: ${invalid.validationMessage}`, field: invalid };
   }
 
-  get #values() {
-    return { init: this.#sheet.get('init') };
+  get #beginsWithPicture() {
+    return this.#sheet.get('init') === 'image';
   }
 
   /** What is posted. */
@@ -202,7 +202,7 @@ export class Compose {
   #plan() {
     const content = this.#content.isUsed ? (this.#content.pictures[0]?.file ?? null) : null;
     const styles = this.#styles.zone.isUsed ? this.#styles.files : [];
-    const init = this.#values.init === 'image' ? (this.#beginning.pictures[0]?.file ?? null) : null;
+    const init = this.#beginsWithPicture ? (this.#beginning.pictures[0]?.file ?? null) : null;
     const params = this.#sheet.toJSON();
     delete params.style_weights;
     if (styles.length > 0 && this.#styles.weights) params.style_weights = this.#styles.weights;
@@ -217,7 +217,7 @@ export class Compose {
     const { usesContent, usesStyles } = this.#sheet;
     if (this.#content.isUsed !== usesContent) this.#content.isUsed = usesContent;
     if (this.#styles.zone.isUsed !== usesStyles) this.#styles.zone.isUsed = usesStyles;
-    element('beginning').hidden = this.#values.init !== 'image';
+    element('beginning').hidden = !this.#beginsWithPicture;
     const changes = this.#sheet.changed.filter((name) => name !== 'style_weights').length;
     element('changes').textContent = changes === 0 ? '' : `${changes} changed`;
     element('reset').hidden = changes === 0;

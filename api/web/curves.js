@@ -96,9 +96,9 @@ export class Curves {
     /** @param {number} value */
     const y = (value) => round(MARGIN.top + (inner.height * (middle + half - Math.log10(value))) / (2 * half));
 
-    for (const power of decades(middle - half, middle + half)) {
-      this.#add('line', { class: 'grid', x1: x(0), x2: x(this.#totalSteps), y1: y(10 ** power), y2: y(10 ** power) });
-      this.#add('text', { x: MARGIN.left - 6, y: y(10 ** power) + 4, 'text-anchor': 'end' }, powerOfTen(power));
+    for (const value of ticks(10 ** (middle - half), 10 ** (middle + half))) {
+      this.#add('line', { class: 'grid', x1: x(0), x2: x(this.#totalSteps), y1: y(value), y2: y(value) });
+      this.#add('text', { x: MARGIN.left - 6, y: y(value) + 4, 'text-anchor': 'end' }, number(value));
     }
     this.#points.forEach((point, index) => {
       const isNewLevel = index > 0 && point.level !== this.#points[index - 1].level;
@@ -171,16 +171,21 @@ function closest(points, step) {
   return best;
 }
 
-/** Whole powers of ten in a range, at most some four of them. @param {number} from @param {number} to */
-function decades(from, to) {
-  const every = Math.max(1, Math.ceil((to - from) / 4));
-  const powers = [];
-  for (let power = Math.ceil(from); power <= to; power += 1) if (power % every === 0) powers.push(power);
-  return powers;
+/**
+ * Round values in a range, some four of them: 1, 2, 5, 10 and so on, or whole powers of ten.
+ *
+ * @param {number} from
+ * @param {number} to
+ */
+function ticks(from, to) {
+  const decades = Math.log10(to / from);
+  const every = Math.max(1, Math.ceil(decades / 4));
+  const steps = decades < 1.5 ? [1, 2, 5] : [1];
+  const values = [];
+  for (let power = Math.floor(Math.log10(from)); power <= Math.log10(to); power += 1)
+    if (power % every === 0) values.push(...steps.map((step) => Number(`${step}e${power}`)));
+  return values.filter((value) => from <= value && value <= to);
 }
-
-/** '0.01', '1', '1000', '1e5'. @param {number} power */
-const powerOfTen = (power) => (Math.abs(power) <= 3 ? String(Number((10 ** power).toFixed(3))) : `1e${power}`);
 
 /** @param {number} value */
 const round = (value) => Math.round(10 * value) / 10;

@@ -116,7 +116,7 @@ export class Drawer {
     const hint = document.createElement('p');
     hint.className = 'hint';
     hint.id = `about-${name.replace('.', '-')}`;
-    hint.textContent = schema.description;
+    hint.append(...withCode(schema.description));
     const back = document.createElement('button');
     back.type = 'button';
     back.className = 'link';
@@ -185,6 +185,15 @@ export class Drawer {
     };
     return { element: input, show };
   }
+}
+
+/** Names in backticks as code. @param {string} text @returns {Node[]} */
+function withCode(text) {
+  return text.split('`').map((piece, index) => {
+    const node = document.createElement(index % 2 ? 'code' : 'span');
+    node.textContent = piece;
+    return node;
+  });
 }
 
 /** @param {any[]} values @param {(value: any) => void} set */

@@ -1,7 +1,6 @@
 /** What a picture would take, said before anybody waits for it. */
 
 import { estimate } from './api.js';
-import { duration } from './format.js';
 import { bytes } from './pictures.js';
 
 const PATIENCE_MS = 400; // after the last change
@@ -71,13 +70,17 @@ export function sentence(answer) {
   return `${time}${queue} ${measure}`.trim();
 }
 
-/** '40 s', '20 s to 35 s': it is an estimate, so no more exact than that. */
+/** '40 s', '20 s to 2 min': it is an estimate, so no more exact than that. */
 function span({ low, high }) {
-  const [least, most] = [duration(roundly(low)), duration(roundly(high))];
+  const [least, most] = [roughly(low), roughly(high)];
   return least === most ? least : `${least} to ${most}`;
 }
 
-/** @param {number} seconds  to two digits, and to whole ones */
-const roundly = (seconds) => Math.max(1, Math.round(Number(seconds.toPrecision(2))));
+/** @param {number} seconds */
+function roughly(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(Number(seconds.toPrecision(seconds < 10 ? 1 : 2))))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}
 
 const count = (many, noun) => `${many.toLocaleString('en')} ${noun}${many === 1 ? '' : 's'}`;

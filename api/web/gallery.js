@@ -13,6 +13,7 @@ const MOST_UNFINISHED = 100; // that are kept up to date, the newest
 const BUSY_SECONDS = 3;
 const IDLE_SECONDS = 15;
 const HIDDEN_SECONDS = 30;
+const AHEAD = { rootMargin: '50% 0px' }; // pictures are there when somebody scrolls to them
 /** @type {import('./api.js').Status[]} */
 const UNFINISHED = ['queued', 'running'];
 
@@ -49,7 +50,7 @@ export class Gallery {
       const card = this.#cards.get(/** @type {HTMLElement} */ (target).dataset.job ?? '');
       if (card) card.isSeen = isIntersecting;
     }
-  });
+  }, AHEAD);
 
   /** @param {Wiring} wiring */
   constructor(wiring) {

@@ -21,7 +21,7 @@ const ANNOUNCED_SHARE = 0.25; // of the steps, to screen readers
  * @property {(job: Job) => void} onUpdate  at every answer
  * @property {(job: Job) => void} onReuse  the settings are to be used again
  * @property {(job: Job) => void} onNew  another job was made from this one
- * @property {(job: Job) => Promise<void>} onDelete  somebody wishes it away
+ * @property {(job: Job) => unknown} onDelete  somebody wishes it away
  */
 
 export class JobView {
@@ -30,7 +30,9 @@ export class JobView {
   #watch = new AbortController();
   #easel = new Easel();
   #curves = new Curves(element('curves'));
-  #timeline = new Timeline(element('timeline'), (moment, isNewest) => this.#showMoment(moment, isNewest));
+  #timeline = new Timeline(element('timeline'), element('newest'), (moment, isNewest) =>
+    this.#showMoment(moment, isNewest),
+  );
   /** Previews that were fetched, by their steps. @type {Map<number, Promise<Blob>>} */
   #previews = new Map();
   /** The finished picture. @type {?Promise<Blob>} */

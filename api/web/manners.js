@@ -22,7 +22,7 @@ export class Manners {
   /** @param {import('./api.js').Preset} preset */
   #card({ name }) {
     const card = document.createElement('label');
-    card.className = 'card';
+    card.className = 'manner';
     const radio = document.createElement('input');
     radio.type = 'radio';
     radio.name = 'preset';

@@ -26,16 +26,17 @@ export class Timeline {
   #onShow;
 
   /**
-   * @param {HTMLElement} element  with a range, a button to play, one for the newest, and an output
+   * @param {HTMLElement} element  with a range, a button to play, and an output
+   * @param {HTMLElement} newest  the button that goes to the newest
    * @param {(moment: Moment, isNewest: boolean) => Promise<void>} onShow  resolves when it is seen
    */
-  constructor(element, onShow) {
+  constructor(element, newest, onShow) {
     this.#element = element;
     this.#onShow = onShow;
     this.#range = /** @type {HTMLInputElement} */ (element.querySelector('input'));
     this.#name = /** @type {HTMLOutputElement} */ (element.querySelector('output'));
     this.#play = /** @type {HTMLButtonElement} */ (element.querySelector('.play'));
-    this.#newest = /** @type {HTMLButtonElement} */ (element.querySelector('.newest'));
+    this.#newest = newest;
     this.#range.addEventListener('input', () => {
       this.#stop();
       this.#goTo(this.#range.valueAsNumber);
@@ -54,6 +55,7 @@ export class Timeline {
     this.#shown = 0;
     this.#sticks = true;
     this.#element.hidden = true;
+    this.#newest.hidden = true;
   }
 
   /** Takes the moments that there are now; what is looked at stays. @param {Moment[]} moments */

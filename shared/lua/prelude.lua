@@ -109,6 +109,7 @@ local function call_up(owner, at)
   for _, id in ipairs(allowed_of(owner)) do
     if redis.call('EXISTS', record_of(id)) == 0 then -- somebody has removed it by hand
       redis.call('ZREM', held_back_of(owner), id)
+      return call_up(owner, at)
     elseif redis.call('ZADD', DUE, 'NX', at, id) == 1 then
       redis.call('HSET', record_of(id), 'queued_at', at)
     end

@@ -13,6 +13,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import TestResponse
 
 from api.app import create_app
+from api.rates import PREFIX as RATES
 from shared.jobs import Losses, Progress, StoredOutput
 from shared.messaging import ProgressWriter
 from shared.records import JobRecords, Lease
@@ -62,7 +63,7 @@ def post(api: FlaskClient, *parts: tuple[str, Any], **fields: Any) -> TestRespon
 
 @dataclass(frozen=True)
 class Traces:
-    """What requests leave behind: objects in S3 and keys in Redis."""
+    """What requests leave behind: objects in S3 and keys in Redis, but that they were counted."""
 
     storage: Storage
     valkey: redis.Redis
@@ -72,7 +73,8 @@ class Traces:
             Bucket=self.storage._bucket
         )
         objects = {item["Key"] for page in pages for item in page.get("Contents", [])}
-        return frozenset(objects), frozenset(self.valkey.keys("*"))
+        keys = {key for key in self.valkey.keys("*") if not key.startswith(f"{RATES}:")}
+        return frozenset(objects), frozenset(keys)
 
     def jobs(self) -> set[str]:
         """Ids of the jobs of which something lies in S3."""

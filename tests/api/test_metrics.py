@@ -1,12 +1,16 @@
 """What Prometheus is told is what happened."""
 
+import os
 import re
+import signal
 import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 from flask.testing import FlaskClient
@@ -31,7 +35,8 @@ from shared.records import JobRecords, Lease
 from shared.scripts import FOLDER
 from shared.settings import Settings
 from shared.workers import WorkerRegistry
-from tests.api.conftest import Change
+from tests.api.conftest import Change, form
+from tests.api.servers import serve
 from tests.shared.conftest import job_request
 from tests.shared.test_workers import worker
 
@@ -405,7 +410,8 @@ def test_without_redis_the_metrics_say_just_that_in_time(
     started = time.monotonic()
     found = scrape(api)
     assert time.monotonic() - started < (4.0 if answers else 3.0)
-    assert [(sample.name, sample.value) for sample in found.samples] == [("impasto_redis_up", 0)]
+    about_jobs = [sample for sample in found.samples if "_http_" not in sample.name]
+    assert [(sample.name, sample.value) for sample in about_jobs] == [("impasto_redis_up", 0)]
 
 
 class CountingConnection(redis.Connection):
@@ -447,3 +453,71 @@ def test_a_scrape_is_two_round_trips_whatever_the_number_of_jobs(
     assert metrics["impasto_unfinished_jobs"].samples[0].value == 10_000
     assert few_trips == many_trips == 2
     assert many_bytes - few_bytes < 500
+
+
+# -- requests -----------------------------------------------------------------------------------
+
+COUNT = "impasto_http_request_seconds_count"
+
+
+def test_requests_are_counted_by_route_and_not_by_job(change: Change, valkey: redis.Redis) -> None:
+    api = create_app(change()).test_client()
+    for n in range(3):
+        api.get(f"/v1/jobs/{n}")
+    api.get("/v1/jobs")
+    api.get("/etc/passwd")
+    api.open("/v1/jobs", method="BREW")
+    found = scrape(api)
+    assert found.all(COUNT) == {
+        ("GET", "/v1/jobs/<job_id>", "4xx"): 3,
+        ("GET", "/v1/jobs", "2xx"): 1,
+        ("GET", "", "4xx"): 1,
+        ("other", "", "4xx"): 1,
+    }
+    labels = {"route": "/v1/jobs", "method": "GET", "status": "2xx"}
+    assert found.of("impasto_http_request_seconds_bucket", **labels, le="+Inf") == 1
+    assert 0 < found.of("impasto_http_request_seconds_sum", **labels) < 30
+
+
+def test_streams_that_are_open_are_counted_and_requests_do_not_wait_for_them(
+    change: Change, valkey: redis.Redis
+) -> None:
+    service = create_app(change())
+    api = service.test_client()
+    job_id = api.post("/v1/jobs", **form()).get_json()["id"]
+    assert scrape(api)["impasto_http_streams"] == 0
+    stream = api.get(f"/v1/jobs/{job_id}/events")
+    next(stream.iter_encoded())
+    assert scrape(api)["impasto_http_streams"] == 1
+    stream.close()
+    found = scrape(api)
+    assert found["impasto_http_streams"] == 0
+    assert ("GET", "/v1/jobs/<job_id>/events", "2xx") not in found.all(COUNT)
+
+
+def test_all_processes_of_an_api_count_together(
+    settings: Settings, valkey: redis.Redis, tmp_path: Path
+) -> None:
+    def asked(url: str) -> Scrape:
+        answer = httpx.get(f"{url}/metrics")
+        families = text_string_to_metric_families(answer.raise_for_status().text)
+        return Scrape([sample for family in families for sample in family.samples])
+
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {"IMPASTO_API_PROCESSES": "2", "TMPDIR": str(temporary)}
+    with serve(settings, tmp_path / "log", **environment) as served:
+        for _ in range(40):
+            httpx.get(f"{served.url}/v1/jobs")
+        labels = {"route": "/v1/jobs", "method": "GET", "status": "2xx"}
+        for _ in range(8):  # whichever of them answers
+            found = asked(served.url)
+            assert found.of(COUNT, **labels) == 40
+            assert found["impasto_redis_up"] == 1
+        parent = served.process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        assert len(children) == 2
+        os.kill(int(children[0]), signal.SIGKILL)
+        assert asked(served.url).of(COUNT, **labels) == 40  # what it counted is not forgotten
+        assert len(list(temporary.glob("impasto-metrics-*"))) == 1
+    assert not list(temporary.glob("impasto-metrics-*"))

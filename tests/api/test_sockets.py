@@ -1,5 +1,6 @@
 """The API under its production server, and clients that speak HTTP badly on raw sockets."""
 
+import re
 import socket
 import threading
 import time
@@ -77,6 +78,38 @@ REFUSED: dict[str, tuple[bytes, set[int]]] = {
         POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         {400},
     ),
+    "chunks and a length": (
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        {400},
+    ),
+    "chunks twice": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", {400, 501}),
+    "chunks that are not last": (
+        POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        {400, 501},
+    ),
+    "an unknown coding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", {400, 501}),
+    "a space before the colon": (POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", {400}),
+    "a folded header": (POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", {400, 501}),
+    "a chunk's size with a sign": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n+5\r\nabcde\r\n",
+        {400},
+    ),
+    "a chunk longer than it says": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\nabcde\r\n0\r\n\r\n",
+        {400},
+    ),
+    "a length with a sign": (POST + b"Content-Length: +5\r\n\r\nabcde", {400}),
+    "a length of two numbers": (POST + b"Content-Length: 5, 5\r\n\r\nabcde", {400}),
+    "a length that is no number": (POST + b"Content-Length: five\r\n\r\nabcde", {400}),
+    "an endless extension of a chunk": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"a" * 100_000,
+        {400},
+    ),
+    "a NUL in a header": (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n", {400}),
+    "a line end alone in a header": (b"GET / HTTP/1.1\r\nHost: x\r\nX: a\rb\r\n\r\n", {400}),
+    "no version": (b"GET /\r\n\r\n", {400}),
+    "an unknown version": (b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", {400, 505}),
+    "an expectation": (POST + b"Expect: 200-maybe\r\n" + sized(FORM), {417}),
     "a negative length": (POST + b"Content-Length: -1\r\n\r\n", {400}),
     "an endless name of a field": (POST + sized(PART[:-20] + b"n" * 150_000), {400, 413}),
     "thousands of boundaries": (POST + sized(b"--b\r\n" * 30_000), {400, 413}),
@@ -105,6 +138,23 @@ def test_a_request_that_is_no_good_is_refused_and_the_next_is_served(
         assert Problem.model_validate_json(body).status == status(answer)
     assert traces.all() == before
     assert status(ask(address, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")) == 200
+
+
+def test_requests_in_one_go_are_answered_one_after_the_other(address: Address) -> None:
+    get = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    missing = b"GET /v1/jobs/1 HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = ask(address, get + POST + sized(FORM) + missing + get)
+    statuses = re.findall(r"HTTP/1\.1 (\d+)", answer)
+    assert statuses == ["200", "202", "404", "200"]
+
+
+def test_an_absolute_address_is_one_of_ours(address: Address) -> None:
+    answer = ask(address, b"GET http://elsewhere.example/healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status(answer) == 200
+    answer = ask(address, b"GET http://elsewhere.example/x HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status(answer) == 404
+    answer = ask(address, b"CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status(answer) in (400, 404, 405)
 
 
 @pytest.mark.parametrize("frame", [sized, chunked])

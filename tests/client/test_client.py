@@ -8,19 +8,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
-from client import ApiProblem, ClientError, Impasto, JobFailed, ServiceUnreachable
+from client import (
+    ApiProblem,
+    ClientError,
+    Impasto,
+    JobFailed,
+    ServiceSilent,
+    ServiceUnreachable,
+)
 from shared.jobs import ErrorCode, Inputs, Job, JobError, JobStatus, Priority, StoredOutput
 from shared.keys import ApiKeys
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
-from tests.client.conftest import NOBODY, listening
+from shared.storage import Storage, preview_key
+from tests.api.conftest import Report
+from tests.client.conftest import NOBODY, Stranger, listening
 
 Paint = Callable[[str], StoredOutput]
 MakePicture = Callable[..., Path]
@@ -70,15 +78,6 @@ def test_what_a_finished_job_made_can_be_fetched(
     assert impasto.manifest(job_id) == {"weights": "oxford-q8"}
 
 
-def test_following_ends_with_the_job(impasto: Impasto, job_id: str, paint: Paint) -> None:
-    seen = []
-    for job in impasto.follow(job_id):
-        seen.append(job.status)
-        if len(seen) == 2:
-            paint(job_id)
-    assert seen == [JobStatus.QUEUED, JobStatus.QUEUED, JobStatus.SUCCEEDED]
-
-
 def test_waiting_for_a_failed_job_says_why(
     impasto: Impasto, job_id: str, records: JobRecords
 ) -> None:
@@ -100,6 +99,77 @@ def test_jobs_are_listed_page_by_page(impasto: Impasto, picture_file: MakePictur
     second = impasto.jobs(limit=2, cursor=first.next_cursor)
     assert [job.id for job in second.jobs] == [ids[0]]
     assert [job.id for job in impasto.jobs([JobStatus.CANCELED]).jobs] == [ids[0]]
+
+
+def test_all_jobs_come_one_after_the_other_whatever_the_pages(
+    impasto: Impasto, picture_file: MakePicture
+) -> None:
+    ids = [impasto.submit(picture_file("content"), [picture_file("style")]).id for _ in range(5)]
+    impasto.cancel(ids[1])
+    assert [job.id for job in impasto.all_jobs(page_size=2)] == ids[::-1]
+    queued = impasto.all_jobs([JobStatus.QUEUED], page_size=1)
+    assert next(queued).id == ids[4]
+    assert [job.id for job in queued] == [ids[3], ids[2], ids[0]]
+
+
+def test_pictures_may_be_bytes_that_are_no_files(
+    impasto: Impasto, picture_file: MakePicture
+) -> None:
+    content, style = picture_file("content"), picture_file("style")
+    job = impasto.submit(content.read_bytes(), [style.read_bytes()])
+    assert job.inputs.content == hashlib.sha256(content.read_bytes()).hexdigest()
+    assert job.metadata == {}
+
+
+def test_a_submission_can_wait_for_the_end_of_its_job(
+    impasto: Impasto, picture_file: MakePicture, records: JobRecords
+) -> None:
+    def cancel_the_first() -> None:
+        while not (found := records.page("anonymous", frozenset(JobStatus), 1, None)):
+            time.sleep(0.05)
+        records.cancel(found[0][0].id)
+
+    canceler = threading.Thread(target=cancel_the_first)
+    canceler.start()
+    job = impasto.submit(picture_file("content"), [picture_file("style")], wait_seconds=30)
+    canceler.join()
+    assert job.status == JobStatus.CANCELED
+
+    unfinished = impasto.retry(job.id, wait_seconds=1)
+    assert unfinished.status == JobStatus.QUEUED
+    with pytest.raises(ValueError, match="0 to 60"):
+        impasto.retry(job.id, wait_seconds=61)
+
+
+def test_a_preview_of_a_step_or_the_newest(
+    impasto: Impasto, job_id: str, records: JobRecords, storage: Storage, report: Report
+) -> None:
+    records.claim(job_id, "w1")
+    for step in (3, 7):
+        storage.put(preview_key(job_id, step), f"JPEG {step}".encode(), "image/jpeg")
+    with pytest.raises(ApiProblem):
+        impasto.preview(job_id)
+    report(job_id, step=7, previews=[3, 7])
+    assert impasto.preview(job_id) == b"JPEG 7"
+    assert impasto.preview(job_id, step=3) == b"JPEG 3"
+    with pytest.raises(ApiProblem):
+        impasto.preview(job_id, step=4)
+
+
+def test_what_a_job_would_take_is_told_from_the_sizes_of_its_pictures(
+    impasto: Impasto, picture_file: MakePicture
+) -> None:
+    content, style = picture_file("content", 96, 72), picture_file("style", 64, 64)
+    told = impasto.estimate(content, [style], size=64)
+    assert (told.width_px, told.height_px) == (64, 48)
+    assert told.steps > 0
+    assert told.memory_bytes > 0
+    assert impasto.estimate((96, 72), [(64, 64)], size=64) == told
+    assert impasto.estimate(content.read_bytes(), [style.read_bytes()], size=64) == told
+    with pytest.raises(ClientError, match="is no picture"):
+        impasto.estimate(Path(__file__), [style])
+    with pytest.raises(ApiProblem, match="params/size"):
+        impasto.estimate(content, [style], size=1)
 
 
 def test_a_refusal_carries_status_code_and_sentence(
@@ -202,33 +272,6 @@ def test_an_address_that_is_none_is_said(url: str) -> None:
         impasto.presets()
 
 
-@pytest.fixture
-def stranger() -> Iterator[Callable[[int, bytes], str]]:
-    """Starts a web server that is no Impasto and always answers the same."""
-    servers: list[HTTPServer] = []
-
-    def start(status: int, body: bytes) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = HTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
 @pytest.mark.parametrize(
     ("status", "body"),
     [
@@ -242,51 +285,21 @@ def stranger() -> Iterator[Callable[[int, bytes], str]]:
     ],
 )
 def test_a_server_that_is_no_impasto_gives_our_error(
-    stranger: Callable[[int, bytes], str], status: int, body: bytes
+    stranger: Stranger, status: int, body: bytes
 ) -> None:
-    with Impasto(stranger(status, body)) as impasto:
+    with Impasto(stranger.start((status, {}, body)), patient=False) as impasto:
         for ask in (impasto.presets, impasto.workers, impasto.jobs, lambda: impasto.job("x")):
             with pytest.raises(ClientError):
                 ask()
 
 
-def test_following_outlasts_a_service_that_is_away_for_a_while(
-    impasto: Impasto, job_id: str, monkeypatch: pytest.MonkeyPatch, paint: Paint
-) -> None:
-    paint(job_id)
-    asked = []
-    ask = Impasto.job
-
-    def job(self: Impasto, job_id: str) -> object:
-        asked.append(job_id)
-        if len(asked) == 1:
-            raise ServiceUnreachable("away")
-        if len(asked) == 2:
-            raise ApiProblem(503, "unavailable", "Redis is away")
-        return ask(self, job_id)
-
-    monkeypatch.setattr(Impasto, "job", job)
-    assert impasto.wait(job_id).status == JobStatus.SUCCEEDED
-    assert len(asked) == 3
-
-
-def test_following_gives_up_in_the_end_and_at_once_on_a_refusal(
-    impasto: Impasto, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started = time.monotonic()
-    with pytest.raises(ApiProblem, match="no job"):
-        list(impasto.follow("unknown"))
-    assert time.monotonic() - started < 2
-
-    monkeypatch.setattr("client.client.PATIENCE_SECONDS", 0.3)
-    with Impasto(NOBODY) as nobody, pytest.raises(ServiceUnreachable):
-        list(nobody.follow("x"))
-
-
 def test_a_server_that_never_answers_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with Impasto(url, timeout_seconds=0.2) as impasto, pytest.raises(ServiceUnreachable):
+        with (
+            Impasto(url, timeout_seconds=0.2, patient=False) as impasto,
+            pytest.raises(ServiceSilent),
+        ):
             impasto.job("x")
 
 

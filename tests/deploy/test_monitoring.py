@@ -40,10 +40,12 @@ QUERIES = {
 
 @pytest.fixture
 def samples(valkey: redis.Redis, settings: Settings) -> list[Sample]:
-    """What the API tells where nothing has happened yet, and a worker waits."""
+    """What the API tells where nothing but one request has happened yet, and a worker waits."""
     idle = worker("w").model_copy(update={"step_seconds": 0.1, "memory_bytes": 2**30})
     WorkerRegistry(valkey, settings).announce(idle)
-    answer = create_app(settings).test_client().get("/metrics")
+    api = create_app(settings).test_client()
+    api.get("/healthz")
+    answer = api.get("/metrics")
     families = text_string_to_metric_families(answer.text)
     return [sample for family in families for sample in family.samples]
 

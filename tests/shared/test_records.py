@@ -75,9 +75,7 @@ def expire(valkey: redis.Redis, job_id: str) -> None:
 
 
 def listed(records: JobRecords, *statuses: JobStatus) -> list[str]:
-    return [
-        record.id for record, _ in records.page(ANONYMOUS, frozenset(statuses) or ALL, 100, None)
-    ]
+    return records.page(ANONYMOUS, frozenset(statuses) or ALL, 100, None)
 
 
 # -- the way of a job ---------------------------------------------------------------------------
@@ -511,6 +509,224 @@ def test_a_preview_is_wanted_for_a_while_after_somebody_asked(
     assert 0 < valkey.ttl(f"impasto:job:{{{job_id}}}:preview-wanted") <= 30
 
 
+# -- how many of an owner's jobs run at a time --------------------------------------------------
+
+HELD_BACK = "held_back"
+
+
+def create_limited(
+    records: JobRecords,
+    limit: int | None = 1,
+    priority: Priority = Priority.NORMAL,
+    owner: str = "ann",
+) -> str:
+    """A job of an owner of whose jobs only so many run at a time."""
+    request = job_request(owner=owner, priority=priority)
+    assert records.create(request, max_running_jobs=limit) is None
+    return request.id
+
+
+def called_up(records: JobRecords, after: str) -> list[str]:
+    return [job.job_id for job in records.called_up(after)]
+
+
+def test_a_job_beyond_its_owners_limit_stays_queued_and_loses_no_attempt(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    first, second = create_limited(records), create_limited(records)
+    claim(records, first)
+
+    assert not records.is_free(second)
+    assert records.claim(second, "w2") == HELD_BACK
+
+    record = get(records, second)
+    assert (record.status, record.attempt, record.fence) == (JobStatus.QUEUED, 0, 0)
+    assert position(records, second) == 0
+    assert due(valkey) == [first]  # no message is sent for the second one until the first has ended
+
+
+def test_the_limit_of_one_owner_is_none_for_another(records: JobRecords) -> None:
+    claim(records, create_limited(records))
+    other, free = create_limited(records, owner="bob"), create(records)
+    assert records.claim(create_limited(records), "w1") == HELD_BACK
+    assert records.is_free(other)
+    claim(records, other)
+    claim(records, free)
+
+
+def test_the_settings_say_the_limit_of_a_key_that_has_none(valkey: redis.Redis) -> None:
+    records = JobRecords(valkey, Settings(max_running_jobs=1, _env_file=None))
+    claim(records, create(records))
+    assert records.claim(create(records), "w1") == HELD_BACK
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda records, lease: records.succeed(lease, OUTPUT),
+        lambda records, lease: records.fail(lease, ERROR),
+        lambda records, lease: records.stop(lease),
+    ],
+)
+def test_the_next_job_of_an_owner_is_due_at_once_when_one_ends(
+    records: JobRecords, valkey: redis.Redis, leave: Any
+) -> None:
+    first, second, third = (create_limited(records) for _ in range(3))
+    lease = claim(records, first)
+    for job_id in (second, third):
+        assert records.claim(job_id, "w2") == HELD_BACK
+    assert called_up(records, first) == []
+
+    assert leave(records, lease)
+
+    expected = [Due(second, Priority.NORMAL, begun=False, held_back=True)]
+    assert records.called_up(first) == expected
+    assert records.take_due(10) == expected  # also if nobody has sent its message
+    claim(records, second)
+    assert records.claim(third, "w2") == HELD_BACK
+
+
+def test_the_next_job_of_an_owner_is_due_when_one_has_lost_too_many_workers(
+    records: JobRecords, valkey: redis.Redis, settings: Settings
+) -> None:
+    first, second = create_limited(records), create_limited(records)
+    for _ in range(settings.max_attempts):
+        claim(records, first)
+        expire(valkey, first)
+    assert records.claim(second, "w2") == HELD_BACK
+
+    assert records.claim(first, "w1") == "exhausted"
+
+    assert called_up(records, first) == [second]
+
+
+def test_a_job_whose_worker_is_lost_is_not_held_back_by_itself(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    first, second = create_limited(records), create_limited(records)
+    claim(records, first)
+    expire(valkey, first)
+
+    assert records.claim(second, "w2") == HELD_BACK
+    assert records.is_free(first)
+    assert claim(records, first, "w2").attempt == 2
+
+
+def test_a_job_that_is_given_back_goes_before_those_that_nobody_had_begun(
+    records: JobRecords,
+) -> None:
+    urgent_later = [Priority.NORMAL, Priority.HIGH]
+    first, second = (create_limited(records, priority=priority) for priority in urgent_later)
+    lease = claim(records, first)
+    assert records.claim(second, "w2") == HELD_BACK
+
+    records.release(lease)
+
+    assert records.called_up(first) == [Due(first, Priority.NORMAL, begun=True, held_back=True)]
+    assert records.claim(second, "w2") == HELD_BACK
+    claim(records, first, "w2")
+
+
+def test_a_job_without_a_limit_that_is_given_back_needs_a_message_too(records: JobRecords) -> None:
+    job_id = create(records)
+    records.release(claim(records, job_id))
+    assert records.called_up(job_id) == [Due(job_id, Priority.NORMAL, begun=True)]
+
+
+def test_among_the_jobs_of_an_owner_priority_counts_and_then_age(records: JobRecords) -> None:
+    lease = claim(records, create_limited(records))
+    order = [Priority.LOW, Priority.NORMAL, Priority.NORMAL, Priority.HIGH]
+    low, older, newer, high = (create_limited(records, priority=priority) for priority in order)
+    for job_id in (newer, low, older, high):
+        assert records.claim(job_id, "w2") == HELD_BACK
+    for following in (high, older, newer, low):
+        records.stop(lease)
+        assert called_up(records, lease.job_id) == [following]
+        lease = claim(records, following)
+
+
+def test_a_new_job_does_not_overtake_the_one_that_was_called_up(records: JobRecords) -> None:
+    first, second = create_limited(records), create_limited(records)
+    lease = claim(records, first)
+    assert records.claim(second, "w2") == HELD_BACK
+    records.stop(lease)
+    new = create_limited(records)
+    assert records.claim(new, "w2") == HELD_BACK  # its message came first
+    claim(records, second)
+
+
+def test_when_a_job_is_canceled_that_was_called_up_the_next_one_is_due(records: JobRecords) -> None:
+    first, second, third = (create_limited(records) for _ in range(3))
+    lease = claim(records, first)
+    for job_id in (second, third):
+        assert records.claim(job_id, "w2") == HELD_BACK
+    records.stop(lease)
+    records.cancel(second)
+    assert [job.job_id for job in records.take_due(10)] == [third]
+
+
+@pytest.mark.parametrize(("limit", "more"), [(2, 1), (3, 2), (None, 2)])
+def test_with_a_higher_limit_jobs_that_were_held_back_are_due(
+    records: JobRecords, limit: int | None, more: int
+) -> None:
+    claim(records, create_limited(records))
+    held_back = [create_limited(records) for _ in range(2)]
+    for job_id in held_back:
+        assert records.claim(job_id, "w2") == HELD_BACK
+
+    create_limited(records, limit)  # the next job that is accepted says it
+
+    assert [job.job_id for job in records.take_due(10)] == held_back[:more]
+    for job_id in held_back[:more]:
+        claim(records, job_id)
+
+
+def test_many_workers_that_claim_at_once_keep_to_the_limit(
+    records: JobRecords, settings: Settings
+) -> None:
+    jobs = [create_limited(records, limit=3) for _ in range(8)]
+    start = threading.Barrier(8)
+    answers: list[Lease | str] = []
+
+    def run(job_id: str) -> None:
+        own = JobRecords(connect_patient(settings.redis_url.get_secret_value()), settings)
+        start.wait()
+        answers.append(own.claim(job_id, "w"))
+
+    threads = [threading.Thread(target=run, args=(job_id,)) for job_id in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(isinstance(answer, Lease) for answer in answers) == 3
+    assert answers.count(HELD_BACK) == 5
+
+
+def test_of_an_owner_whose_jobs_have_ended_nothing_is_kept_but_these(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    first, second = create_limited(records), create_limited(records)
+    lease = claim(records, first)
+    assert records.claim(second, "w2") == HELD_BACK
+    records.cancel(second)
+    records.stop(lease)
+    assert not valkey.exists(names.RUNNING_LIMITS, names.held_back("ann"))
+
+
+def test_a_job_that_was_removed_by_hand_does_not_hold_up_the_others(
+    records: JobRecords, valkey: redis.Redis
+) -> None:
+    lease = claim(records, create_limited(records))
+    removed, behind = create_limited(records), create_limited(records)
+    for job_id in (removed, behind):
+        assert records.claim(job_id, "w2") == HELD_BACK
+    valkey.delete(names.record(removed))
+    records.stop(lease)
+    assert called_up(records, lease.job_id) == [behind]
+    claim(records, behind)
+    assert not valkey.exists(names.record(removed))
+
+
 # -- the queue and the list ---------------------------------------------------------------------
 
 
@@ -521,6 +737,12 @@ def test_the_queue_goes_by_priority_then_by_age(records: JobRecords) -> None:
     )
     order = [*high, *normal, *low]
     assert [position(records, job_id) for job_id in order] == list(range(6))
+
+
+def test_a_new_job_waits_for_those_of_its_priority_and_above(records: JobRecords) -> None:
+    for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.NORMAL):
+        create(records, priority)
+    assert [records.waiting_before(priority) for priority in Priority] == [1, 3, 4]
 
 
 def test_a_full_queue_takes_no_job_until_one_leaves(valkey: redis.Redis) -> None:
@@ -558,7 +780,7 @@ def test_paging_visits_each_job_once_though_new_ones_come(records: JobRecords, l
         if not page:
             break
         assert len(page) <= limit
-        seen += [record.id for record, _ in page]
+        seen += page
         cursor = seen[-1]
         create(records)
     assert seen == jobs[::-1]
@@ -567,7 +789,7 @@ def test_paging_visits_each_job_once_though_new_ones_come(records: JobRecords, l
 @pytest.mark.parametrize("cursor", ["", "zzz", "\0", "(", "[", "+", "-", "é\U0001f3a8", "x" * 5000])
 def test_any_text_is_a_cursor(records: JobRecords, cursor: str) -> None:
     job_id = create(records)
-    found = [record.id for record, _ in records.page(ANONYMOUS, ALL, 10, cursor)]
+    found = records.page(ANONYMOUS, ALL, 10, cursor)
     # Ids are below what sorts after them; nothing is below what sorts before.
     assert found == ([job_id] if cursor == "" or cursor > job_id else [])
 

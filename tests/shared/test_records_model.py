@@ -609,7 +609,7 @@ class Impasto(RuleBasedStateMachine):
         limit = draw(st.integers(1, 3))
         before: str | None = None
         while True:
-            page = [record.id for record, _ in self.records.page(owner, wanted, limit, before)]
+            page = self.records.page(owner, wanted, limit, before)
             assert page == self.model.page(owner, wanted, limit, before)
             if not page:
                 break

@@ -1,36 +1,21 @@
-"""Requests that make a job: whatever happens on the way, it is one job, and the caller has it."""
+"""Requests that fail: whatever happens on the way, a job is one job, and the caller has it."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import redis
 
 from client import ApiProblem, Impasto, ServiceUnreachable
-from client import persistence as module
+from client.patience import FOR_A_JOB
 from shared.jobs import Job, JobStatus
-from tests.client.conftest import NOBODY
+from tests.client.conftest import NOBODY, Stranger
 from tests.faults.proxy import Moment, Proxy
 
 MakePicture = Callable[..., Path]
-
-
-@pytest.fixture
-def line(url: str) -> Iterator[Proxy]:
-    """The network between the client and the API."""
-    parts = urlsplit(url)
-    with Proxy((str(parts.hostname), int(parts.port or 0))) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def far(line: Proxy, valkey: redis.Redis) -> Iterator[Impasto]:
-    """A client behind that network."""
-    with Impasto(f"http://127.0.0.1:{line.port}", timeout_seconds=10) as impasto:
-        yield impasto
 
 
 @pytest.fixture
@@ -122,7 +107,8 @@ def test_a_refusal_is_final(impasto: Impasto, submit: Callable[..., Job]) -> Non
 def test_patience_ends(
     far: Impasto, line: Proxy, submit: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AWAY_SECONDS", 1.0)
+    hurried = replace(FOR_A_JOB, away_seconds=1.0)
+    monkeypatch.setattr("client.operations.FOR_A_JOB", hurried)
     line.black_hole()
     with (
         Impasto(far.url, timeout_seconds=0.3) as impatient,
@@ -138,14 +124,66 @@ def test_patience_ends(
     assert 1 < time.monotonic() - started < 20
 
 
-def test_it_waits_as_long_as_the_service_says() -> None:
-    asked: list[float] = []
+REFUSAL = '{{"code": "{}", "detail": "not now"}}'
+NO_WORKERS = (200, {}, b'{"workers": []}')
 
-    def send() -> str:
-        asked.append(time.monotonic())
-        if len(asked) == 1:
-            raise ApiProblem(503, "unavailable", "the queue is full", retry_after_seconds=1)
-        return "done"
 
-    assert module.persistently(send) == "done"
-    assert asked[1] - asked[0] >= 1
+def refusal(status: int, code: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return status, named, REFUSAL.format(code).encode()
+
+
+@pytest.mark.parametrize(("status", "code"), [(429, "rate_limited"), (503, "unavailable")])
+def test_it_waits_as_long_as_the_service_says(stranger: Stranger, status: int, code: str) -> None:
+    url = stranger.start(refusal(status, code, Retry_After="1"), NO_WORKERS)
+    started = time.monotonic()
+    with Impasto(url) as impasto:
+        assert impasto.workers() == []
+    assert time.monotonic() - started >= 1
+    assert len(stranger.requests) == 2
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_proxy_without_a_service_behind_it_is_asked_again(
+    stranger: Stranger, status: int
+) -> None:
+    with Impasto(stranger.start((status, {}, b"<html>"), NO_WORKERS)) as impasto:
+        assert impasto.workers() == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(429, "rate_limited", Retry_After="1000"),  # nobody waits so long
+        refusal(429, "too_many", Retry_After="1"),  # ends with a job, whenever that is
+        refusal(404, "not_found"),
+        refusal(500, "internal"),
+    ],
+    ids=lambda answer: str(answer[0]),
+)
+def test_what_would_be_the_same_again_is_raised_at_once(
+    stranger: Stranger, answer: tuple[int, dict[str, str], bytes]
+) -> None:
+    with Impasto(stranger.start(answer)) as impasto, pytest.raises(ApiProblem) as refused:
+        impasto.workers()
+    assert refused.value.status == answer[0]
+    assert len(stranger.requests) == 1
+
+
+def test_who_is_not_patient_asks_once(stranger: Stranger) -> None:
+    url = stranger.start(refusal(503, "unavailable"), NO_WORKERS)
+    with Impasto(url, patient=False) as impasto, pytest.raises(ApiProblem):
+        impasto.workers()
+
+
+def test_a_deletion_that_may_have_arrived_is_not_sent_again(
+    impasto: Impasto, far: Impasto, line: Proxy, submit: Callable[..., Job]
+) -> None:
+    job = submit(impasto)
+    impasto.cancel(job.id)
+    line.when(b"DELETE", moment=Moment.ANSWER_LOST)
+    with pytest.raises(ServiceUnreachable):  # and not a 410 that would be no news
+        far.delete(job.id)
+    with pytest.raises(ApiProblem) as gone:
+        impasto.job(job.id)
+    assert gone.value.status == 410
