@@ -8,6 +8,8 @@ its first byte, has to send and to read at a pace, and is let go of in its own t
 import errno
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
@@ -49,19 +51,10 @@ class PacedSocket(socket.socket):
         """
         paced = GRACE_SECONDS + self._received / MIN_BYTES_PER_SECOND
         until = self._began_at + min(paced, MAX_REQUEST_SECONDS)
-        left = until - time.monotonic()
-        allowed = self.gettimeout()
-        if allowed is not None and allowed < left:
-            return self._counted(super().recv(size, flags))
-        if left <= 0:
-            raise TooSlow("sends")
-        self.settimeout(left)
-        try:
-            return self._counted(super().recv(size, flags))
-        except TimeoutError:
-            raise TooSlow("sends") from None
-        finally:
-            self.settimeout(allowed)
+        with self._waiting(until, "sends"):
+            data = super().recv(size, flags)
+        self._received += len(data)
+        return data
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send all of it.
@@ -69,18 +62,31 @@ class PacedSocket(socket.socket):
         Raises:
             TooSlow: it is not read in time.
         """
+        left = memoryview(data).cast("B")
+        began_at, sent = time.monotonic(), 0
+        while left:
+            with self._waiting(began_at + GRACE_SECONDS + sent / MIN_BYTES_PER_SECOND, "reads"):
+                count = super().send(left, flags)
+            left = left[count:]
+            sent += count
+
+    @contextmanager
+    def _waiting(self, until: float, does: str) -> Iterator[None]:
+        """Wait for the client, for which gunicorn may have set a time, and otherwise until then."""
         allowed = self.gettimeout()
-        self.settimeout(GRACE_SECONDS + memoryview(data).nbytes / MIN_BYTES_PER_SECOND)
+        left = min(until - time.monotonic(), GRACE_SECONDS)
+        if allowed is not None and allowed < left:
+            yield
+            return
+        if left <= 0:
+            raise TooSlow(does)
+        self.settimeout(left)
         try:
-            super().sendall(data, flags)
+            yield
         except TimeoutError:
-            raise TooSlow("reads") from None
+            raise TooSlow(does) from None
         finally:
             self.settimeout(allowed)
-
-    def _counted(self, data: bytes) -> bytes:
-        self._received += len(data)
-        return data
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types

@@ -6,6 +6,7 @@ from pathlib import Path
 from flask import Response, current_app, redirect, request, send_from_directory
 from flask_openapi3 import APIBlueprint, OpenAPI, Tag
 from flask_openapi3_scalar.plugins import RegisterPlugin as Scalar
+from pydantic import BaseModel
 from werkzeug.wrappers import Response as BaseResponse
 
 from api import document
@@ -34,6 +35,12 @@ DOCUMENT = "impasto-openapi"
 blueprint = APIBlueprint("pages", __name__, abp_tags=[Tag(name="service")])
 
 
+class AssetPath(BaseModel):
+    """A file of the page."""
+
+    name: str
+
+
 @blueprint.get(
     "/",
     responses={
@@ -47,9 +54,9 @@ def page() -> Response:
 
 
 @blueprint.get("/web/<path:name>", doc_ui=False)
-def asset(name: str) -> Response:
+def asset(path: AssetPath) -> Response:
     """The page's styles, scripts and pictures."""
-    return send_from_directory(WEB, name)
+    return send_from_directory(WEB, path.name)
 
 
 @blueprint.get("/docs", responses={"302": answer("Where the page lies", headers=("Location",))})
@@ -78,5 +85,13 @@ def register_document(app: OpenAPI, settings: Settings) -> None:
     """Write `/openapi.json` and serve its page. To be called when all routes are known."""
     app.extensions[DOCUMENT] = json.dumps(document.build(app, settings))
     app.config["SCALAR_HTML_STRING"] = DOCS_PAGE
-    app.config["SCALAR_CONFIG"] = {"withDefaultFonts": False, "hideClientButton": True}
+    # Nothing that asks others' servers.
+    app.config["SCALAR_CONFIG"] = {
+        "agent": {"disabled": True},
+        "hideClientButton": True,
+        "mcp": {"disabled": True},
+        "showDeveloperTools": "never",
+        "telemetry": False,
+        "withDefaultFonts": False,
+    }
     app.register_blueprint(Scalar.register(doc_url="/openapi.json"), url_prefix="/docs")

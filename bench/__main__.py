@@ -8,12 +8,12 @@ from rich.console import Console
 from bench import (
     activations,
     estimate,
+    front_door,
     goals,
     machine,
     memory,
     overhead,
     quality,
-    rates,
     recipes,
     reporting,
     start,
@@ -30,8 +30,8 @@ RESULTS = Path("bench/results")
 def main(context: click.Context) -> None:
     """Measure the engine and the service, and print ratios.
 
-    Without a command: steps, memory, quality, start, reporting and workers, then overhead and
-    rates; about half an hour.
+    Without a command: steps, memory, quality, start, reporting, workers and front_door, then
+    overhead; about half an hour.
     """
     console = Console()
     for line in machine.description():
@@ -45,9 +45,9 @@ def main(context: click.Context) -> None:
         start.measure_fresh(console)
         found += reporting.measure(console)
         workers.measure(console)
+        found += front_door.measure(console)
         goals.show(console, found)
         overhead.measure(console)
-        rates.measure(console)
 
 
 @main.command("steps")
@@ -112,11 +112,14 @@ def overhead_command(rounds: int) -> None:
     overhead.measure(Console(), rounds)
 
 
-@main.command("rates")
-@click.option("--rounds", default=5, show_default=True)
-def rates_command(rounds: int) -> None:
-    """Polls and submits per second, beside a bare Flask route."""
-    rates.measure(Console(), rounds)
+@main.command("front_door")
+@click.option("--rounds", default=7, show_default=True)
+@click.option("--seconds", default=2.0, show_default=True, help="Of a round.")
+@click.option("--streams", default=400, show_default=True)
+def front_door_command(rounds: int, seconds: float, streams: int) -> None:
+    """Polls, submits and streams of the API, beside a bare Flask route."""
+    console = Console(width=120)
+    goals.show(console, front_door.measure(console, rounds, seconds, streams))
 
 
 @main.command("activations")

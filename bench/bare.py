@@ -4,10 +4,10 @@ import json
 import os
 
 from flask import Flask, Response, request
+from PIL import Image
 
 from api.server import Server as Gunicorn
 from api.server import gunicorn_options
-from shared.images import check_image
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -24,9 +24,11 @@ def create_bare_app(settings: Settings, job: str) -> Flask:
     @app.post("/submit")
     def submit() -> Response:
         for name in ("content", "style"):
-            data = request.files[name].read()
-            check_image(data)
-            storage.put(f"bare/{os.urandom(8).hex()}", data, "application/octet-stream")
+            with Image.open(request.files[name].stream) as image:
+                image.load()
+            data = request.files[name].stream
+            data.seek(0)
+            storage.put(f"bare/{os.urandom(8).hex()}", data.read(), "application/octet-stream")
         return Response(job, 202, content_type="application/json")
 
     return app
@@ -42,4 +44,6 @@ class BareServer(Gunicorn):
 
 if __name__ == "__main__":
     settings = Settings()
-    BareServer(settings, gunicorn_options(settings, f"127.0.0.1:{settings.api_port}")).run()
+    options = gunicorn_options(settings, f"127.0.0.1:{settings.api_port}")
+    # As ours is, but for the streams, which it does not have.
+    BareServer(settings, options | {"worker_class": "api.connections.PacedWorker"}).run()

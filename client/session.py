@@ -76,7 +76,7 @@ class BlockingSession:
         with _reaching(self.http), call.request(self.http) as request:
             response = self.http.send(request, stream=True)
             try:
-                if not _is_stream(response):
+                if not response.is_success:  # a problem has an end, and a stream may have none
                     response.read()
                 if _has_events(response):
                     for event in EventSource(response).iter_sse():
@@ -107,7 +107,7 @@ class AwaitingSession:
         with _reaching(self.http), call.request(self.http) as request:
             response = await self.http.send(request, stream=True)
             try:
-                if not _is_stream(response):
+                if not response.is_success:
                     await response.aread()
                 if _has_events(response):
                     async for event in EventSource(response).aiter_sse():
@@ -163,15 +163,11 @@ def _accepted(response: httpx.Response) -> httpx.Response:
     return response
 
 
-def _is_stream(response: httpx.Response) -> bool:
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
-    return response.is_success and kind == EVENT_STREAM
-
-
 def _has_events(response: httpx.Response) -> bool:
     """Whether it is a stream; False where there will be no more events."""
-    if _is_stream(response):
+    kind = _accepted(response).headers.get("Content-Type", "").partition(";")[0].strip()
+    if kind == EVENT_STREAM:
         return True
-    if _accepted(response).status_code == httpx.codes.NO_CONTENT:
+    if response.status_code == httpx.codes.NO_CONTENT:
         return False
     raise stranger(response)

@@ -18,10 +18,10 @@ from client.session import EVENT_STREAM, Session, ask
 from shared.jobs import Job, JobStatus
 
 POLL_SECONDS = 0.5
-RECONNECT_SECONDS = 0.25
+RECONNECT_SECONDS = 0.25  # after a stream that had brought something, or no connection
 # The service gives a sign of life every 15 s.
 SILENCE_SECONDS = 25.0
-# After a refusal for the moment, and after a stream that brought nothing.
+# After a refusal for the moment, or a stream that ended with nothing.
 STREAM_AGAIN_SECONDS = 30.0
 NEVER = float("inf")
 TOO_MANY_REQUESTS = 429
@@ -76,7 +76,7 @@ async def follow(
     while not job.status.is_terminal:
         pause_seconds = POLL_SECONDS
         if session.streams_arrive and time.monotonic() >= stream_at:
-            heard = False
+            heard, again_seconds = False, STREAM_AGAIN_SECONDS
             try:
                 async with aclosing(_stream(session, job_id, last_id)) as news:
                     async for event in news:
@@ -91,13 +91,11 @@ async def follow(
                 # Something on the way keeps the events until they are many.
                 session.streams_arrive = heard
             except ServiceUnreachable:
-                pass
+                again_seconds = RECONNECT_SECONDS
             except ApiProblem as refusal:
-                stream_at = _again_at(refusal)
-            if heard:
-                pause_seconds = RECONNECT_SECONDS
-            else:
-                stream_at = max(stream_at, time.monotonic() + STREAM_AGAIN_SECONDS)
+                again_seconds = _seconds_until_again(refusal)
+            pause_seconds = RECONNECT_SECONDS if heard else POLL_SECONDS
+            stream_at = time.monotonic() + (RECONNECT_SECONDS if heard else again_seconds)
         await session.sleep(pause_seconds)
         job = await ask(session, ask_status)
         yield job
@@ -133,9 +131,7 @@ async def _stream(
                 yield event
 
 
-def _again_at(refusal: ApiProblem) -> float:
+def _seconds_until_again(refusal: ApiProblem) -> float:
     """When a stream may be asked for again."""
     for_now = refusal.status == TOO_MANY_REQUESTS or refusal.status >= SERVER_ERROR
-    if not for_now:
-        return NEVER
-    return time.monotonic() + max(refusal.retry_after_seconds or 0.0, STREAM_AGAIN_SECONDS)
+    return max(refusal.retry_after_seconds or 0.0, STREAM_AGAIN_SECONDS) if for_now else NEVER

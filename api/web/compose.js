@@ -345,5 +345,4 @@ function noticeOf(missing, { seed }) {
 }
 
 /** What a field is called. @param {HTMLInputElement} field */
-const nameOf = (field) =>
-  field.id === 'size' ? 'Size' : (field.getAttribute('aria-label') ?? field.labels[0]?.querySelector('span')?.textContent ?? field.labels[0]?.textContent ?? '').trim();
+const nameOf = (field) => (field.id === 'size' ? 'Size' : field.labels[0].textContent.trim());

@@ -76,8 +76,10 @@ export class Curves {
   #tell(point) {
     if (!point) return;
     this.#caption.textContent = `Losses at step ${point.step}`;
-    for (const field of this.#figure.querySelectorAll('dd'))
-      field.textContent = number(point[field.dataset.loss]);
+    for (const name of NAMES) {
+      const field = this.#figure.querySelector(`[data-loss=${name}]`);
+      if (field) field.textContent = number(point[name]);
+    }
   }
 
   #draw() {

@@ -179,7 +179,7 @@ export class Drawer {
     const show = (value) => {
       const decided = this.#sheet.isDecided(name);
       input.placeholder = decided ? 'worked out' : nullable ? 'none' : String(this.#sheet.inherited(name) ?? '');
-      const text = decided || value === null ? '' : String(value);
+      const text = decided || value == null ? '' : String(value);
       const same = input.value !== '' && Number(input.value) === Number(text);
       if (!same && (input !== document.activeElement || text !== '')) input.value = text;
     };
@@ -234,7 +234,7 @@ function json(set, nullable, schema) {
   const show = (value) => {
     if (input === document.activeElement) return;
     input.setCustomValidity('');
-    input.value = value === null ? '' : JSON.stringify(value).replaceAll(/([:,])/g, '$1 ');
+    input.value = value == null ? '' : JSON.stringify(value).replaceAll(/([:,])/g, '$1 ');
   };
   return { element: input, show };
 }

@@ -12,13 +12,14 @@ const SILENCE_SECONDS = 40; // the service says something every 15 s
  * @returns {AsyncGenerator<StreamEvent>}
  */
 export async function* readEvents(bytes) {
-  const reader = bytes.pipeThrough(new TextDecoderStream()).getReader();
+  const decoder = new TextDecoder();
+  const reader = bytes.getReader();
   const parser = new Parser();
   try {
     for (;;) {
       const chunk = await beforeLong(reader.read()).catch(() => null);
       if (!chunk || chunk.done) return;
-      yield* parser.push(chunk.value);
+      yield* parser.push(decoder.decode(chunk.value, { stream: true }));
     }
   } finally {
     reader.cancel().catch(() => {}); // it may be broken already

@@ -5,6 +5,9 @@ const SCIENTIFIC = new Intl.NumberFormat('en', { notation: 'scientific', maximum
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
 const CLOCK = new Intl.DateTimeFormat('en', { timeStyle: 'medium', hourCycle: 'h23' });
 
+/** @type {Record<string, string>} */
+const OPTIMIZERS = { adam: 'Adam', lbfgs: 'L-BFGS' };
+
 /** What each status is called. @type {Record<import('./api.js').Status, string>} */
 export const STATUS_NAMES = {
   queued: 'Waiting in line',
@@ -14,7 +17,7 @@ export const STATUS_NAMES = {
   canceled: 'Canceled',
 };
 
-/** 0.0123, 4.7, 1,820 or 1.82e6: three significant digits, whatever the magnitude. */
+/** 0.0123, 4.7, 1,820 or 1.82e6: three significant digits, whatever the magnitude. @param {number} value */
 export function number(value) {
   if (value === 0) return '0';
   const magnitude = Math.abs(value);
@@ -22,18 +25,18 @@ export function number(value) {
   return SIGNIFICANT.format(value);
 }
 
-/** '0.8 s', '14 s', '2 min 05 s', '1 h 20 min'. */
+/** '0.8 s', '14 s', '2 min 05 s', '1 h 20 min'. @param {number} seconds */
 export function duration(seconds) {
   if (seconds < 9.95) return `${Math.max(seconds, 0.1).toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   const minutes = Math.floor(whole / 60);
-  const padded = (rest) => String(rest).padStart(2, '0');
+  const padded = (/** @type {number} */ rest) => String(rest).padStart(2, '0');
   if (minutes < 60) return `${minutes} min ${padded(whole % 60)} s`;
   return `${Math.floor(minutes / 60)} h ${padded(minutes % 60)} min`;
 }
 
-/** 'almost done', 'about 14 s left', 'about 4 min left': an estimate, so no more exact than that. */
+/** 'almost done', 'about 14 s left', 'about 4 min left': an estimate, so no more exact than that. @param {number} seconds */
 export function remaining(seconds) {
   if (seconds < 1) return 'almost done';
   if (seconds < 90) return `about ${Math.round(seconds)} s left`;
@@ -60,7 +63,7 @@ export function queuePlace(ahead) {
   return ahead === 1 ? 'One picture is ahead of it' : `${ahead} pictures are ahead of it`;
 }
 
-/** 'Starry night' from 'starry_night.jpg', 'Content clone' from 'content-clone'. */
+/** 'Starry night' from 'starry_night.jpg', 'Content clone' from 'content-clone'. @param {string} name */
 export function title(name) {
   const words = name.replace(/\.[a-z]{3,4}$/i, '').replace(/[_\s-]+/g, ' ').trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
@@ -69,6 +72,8 @@ export function title(name) {
 /**
  * 'Tubingen, after Starry night', or 'After Starry night' for a texture; the names came with the job, from
  * this page or our client.
+ *
+ * @param {Pick<import('./api.js').Job, 'metadata'>} job
  */
 export function jobTitle({ metadata }) {
   const { content_name: content, style_names: styles } = metadata;
@@ -77,18 +82,18 @@ export function jobTitle({ metadata }) {
   return known ? `${title(content)}, after ${known}` : title(content);
 }
 
-/** 'tubingen-after-starry-night', for the names of files; letters of all scripts stay. */
+/** 'tubingen-after-starry-night', for the names of files; letters of all scripts stay. @param {import('./api.js').Job} job */
 export function fileStem(job) {
   const words = jobTitle(job).normalize('NFC').toLowerCase().match(/[\p{L}\p{M}\p{N}]+/gu);
   return words?.join('-') ?? 'picture';
 }
 
-/** The museum's line under a title: 'Adam, 150 steps, 512 × 384 px'. */
+/** The museum's line under a title: 'Adam, 150 steps, 512 × 384 px'. @param {import('./api.js').Job} job */
 export function medium({ params, output }) {
-  const optimizer = { adam: 'Adam', lbfgs: 'L-BFGS' }[params.optimizer] ?? params.optimizer;
+  const optimizer = OPTIMIZERS[params.optimizer] ?? params.optimizer;
   const size = output ? `${output.width_px} × ${output.height_px} px` : `${params.size} px`;
   return `${optimizer}, ${params.steps} steps, ${size}`;
 }
 
-/** Of the style weight, from the slider's logarithmic scale: -1 is a tenth, 0 leaves it, 1 is tenfold. */
+/** Of the style weight, from the slider's logarithmic scale: -1 is a tenth, 0 leaves it, 1 is tenfold. @param {number} strength */
 export const multiplier = (strength) => 10 ** strength;

@@ -51,6 +51,7 @@ export function forgetLosses(id) {
 /** @param {string} id @returns {Point[]} */
 function load(id) {
   try {
+    /** @type {number[][]} */
     const rows = JSON.parse(localStorage.getItem(PREFIX + id) ?? '[]');
     return rows.map(([step, level, total, style, content, tv]) => ({ step, level, total, style, content, tv }));
   } catch {

@@ -6,7 +6,7 @@ const FIRST_PAUSE_SECONDS = 0.5;
 const MAX_PAUSE_SECONDS = 10;
 const ACTION_SECONDS = 20; // how long somebody waits for a button
 
-/** Worth asking again: no answer, too many questions, or trouble on the service's side. */
+/** Worth asking again: no answer, too many questions, or trouble on the service's side. @param {unknown} error */
 export const isTransient = (error) =>
   error instanceof Problem && (error.status === 0 || error.status === 429 || error.status >= 500);
 

@@ -10,6 +10,7 @@ export function wireShortcuts(deeds) {
   const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('help'));
   const button = /** @type {HTMLElement} */ (document.getElementById('help-button'));
   const isOn = /** @type {HTMLInputElement} */ (document.getElementById('shortcuts-on'));
+  /** @type {Record<string, () => void>} */
   const all = { ...deeds, '?': () => dialog.showModal() };
 
   // Single keys get into the way of those who speak to their computer: they can be switched off.

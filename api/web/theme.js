@@ -32,7 +32,9 @@
     const isChosen = theme === 'light' || theme === 'dark';
     if (isChosen) document.documentElement.dataset.theme = theme;
     else delete document.documentElement.dataset.theme;
-    for (const meta of document.querySelectorAll('meta[name="theme-color"]'))
+    /** @type {NodeListOf<HTMLMetaElement>} */
+    const metas = document.querySelectorAll('meta[name="theme-color"]');
+    for (const meta of metas)
       meta.content = PAPER[isChosen ? theme : meta.media.includes('dark') ? 'dark' : 'light'];
     document.getElementById('theme')?.setAttribute('aria-pressed', String(isDark()));
   }
@@ -44,8 +46,7 @@
 
   show(chosen());
   document.addEventListener('DOMContentLoaded', () => {
-    const button = document.getElementById('theme');
-    button.addEventListener('click', () => choose(isDark() ? 'light' : 'dark'));
+    document.getElementById('theme')?.addEventListener('click', () => choose(isDark() ? 'light' : 'dark'));
     show(chosen());
   });
   prefersDark.addEventListener('change', () => show(chosen()));

@@ -32,7 +32,12 @@ function sentence(workers) {
   return `${workers.length} workers, ${busy || 'none'} painting`;
 }
 
-/** A live region speaks whenever its text is set, so it is set only when it changes. */
+/**
+ * A live region speaks whenever its text is set, so it is set only when it changes.
+ *
+ * @param {HTMLElement} line
+ * @param {string} text
+ */
 function setText(line, text) {
   if (line.textContent !== text) line.textContent = text;
 }

@@ -4,11 +4,13 @@ import hashlib
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,9 @@ import httpx
 import pytest
 
 from client import Impasto
-from client.cli import COMMANDS, SUMMARIES
+from client.cli import COMMANDS, SUMMARIES, main
 from client.parameters import asked_for, parse_settings
-from shared.jobs import ErrorCode, Inputs, Job, JobError, JobList, StoredOutput
+from shared.jobs import ErrorCode, Inputs, Job, JobError, JobList, JobStatus, StoredOutput
 from shared.parameters import field_names
 from shared.presets import PRESETS
 from shared.records import JobRecords, Lease
@@ -62,6 +64,24 @@ def test_every_command_is_listed_with_a_summary(run: Run) -> None:
     for name, summary in SUMMARIES.items():
         assert f"  {name} " in listed.output
         assert summary in listed.output
+
+
+@pytest.mark.parametrize(
+    "name", ["batch", "cancel", "delete", "estimate", "jobs", "result", "retry", "status", "submit"]
+)
+def test_what_speaks_to_the_service_has_examples_that_are_understood(run: Run, name: str) -> None:
+    shown = run(name, "--help").stdout
+    examples = [line.strip() for line in shown.partition("Examples:")[2].splitlines() if line]
+    assert examples
+    options = {word for line in examples for word in re.findall(r"(?<=\s)--?[a-z][a-z-]*", line)}
+    known = {option for group in (name, "submit", "result", "status") for option in opts(group)}
+    assert options <= known
+
+
+def opts(name: str) -> set[str]:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -124,21 +144,41 @@ def test_submit_sets_anything_and_prints_json(run: Run, pictures: tuple[Path, Pa
     assert job.priority == "low"
 
 
+@pytest.fixture
+def painting(impasto: Impasto, paint: Paint) -> Iterator[None]:
+    """A worker that paints the first job there is."""
+
+    def work() -> None:
+        with Impasto(impasto.url) as service:
+            while not (waiting := service.jobs([JobStatus.QUEUED]).jobs):
+                if is_over.wait(0.1):
+                    return
+            paint(waiting[0].id)
+
+    is_over = threading.Event()
+    worker = threading.Thread(target=work)
+    worker.start()
+    yield
+    is_over.set()
+    worker.join()
+
+
+@pytest.mark.parametrize("how", [[], ["--follow"], ["--wait"]])
 def test_submit_follows_and_saves_the_picture(
-    run: Run, pictures: tuple[Path, Path], tmp_path: Path, paint: Paint, monkeypatch: Any
+    run: Run, pictures: tuple[Path, Path], tmp_path: Path, painting: None, how: list[str]
 ) -> None:
-    asked = Impasto.job
-
-    def painted_when_asked(self: Impasto, job_id: str) -> Job:
-        if not asked(self, job_id).status.is_terminal:
-            paint(job_id)
-        return asked(self, job_id)
-
-    monkeypatch.setattr(Impasto, "job", painted_when_asked)
-    done = run("submit", *pictures, "-o", tmp_path / "out.png", "--json")
+    done = run("submit", *pictures, "-o", tmp_path / "out.png", "--json", *how)
     assert done.exit_code == DONE, done.output
     assert Job.model_validate_json(done.stdout).status == "succeeded"
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_submit_waits_and_says_nothing_but_the_id(
+    run: Run, impasto: Impasto, pictures: tuple[Path, Path], painting: None
+) -> None:
+    done = run("submit", *pictures, "--wait")
+    assert (done.exit_code, done.stderr) == (DONE, "")
+    assert impasto.job(done.stdout.strip()).status == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -454,6 +494,33 @@ def test_following_can_be_interrupted_and_the_job_goes_on(
     assert "a job that was accepted goes on" in stderr
     assert "Traceback" not in stderr
     assert impasto.job(job_id).status == "queued"
+
+
+# -- estimate -----------------------------------------------------------------------------------
+
+
+def test_estimate_says_what_a_job_would_take(
+    run: Run, impasto: Impasto, pictures: tuple[Path, Path]
+) -> None:
+    content, style = pictures
+    done = run("estimate", content, style, "--set", "size=64", "--set", "steps=7")
+    assert done.exit_code == DONE, done.output
+    assert "steps to 64x48 px" in done.stdout
+    assert "0 workers are up" in done.stdout
+    told = json.loads(run("estimate", content, style, "--set", "size=64", "--json").stdout)
+    assert told == impasto.estimate(content, [style], size=64).model_dump(mode="json")
+    assert list(impasto.all_jobs()) == []
+
+
+def test_estimate_refuses_what_submit_refuses(run: Run, pictures: tuple[Path, Path]) -> None:
+    content, style = pictures
+    assert run("estimate", content).exit_code == USAGE
+    assert run("estimate", content, style, "--set", "stile=1").exit_code == USAGE
+    assert run("estimate", content, style, "--mask", style, "--mask", style).exit_code == USAGE
+    too_large = run("estimate", content, style, "--set", "size=4096")
+    assert too_large.exit_code == FAILED
+    assert too_large.stderr.startswith("Error: params/size")
+    assert run("estimate", content, style, "--url", NOBODY).exit_code == UNREACHABLE
 
 
 # -- presets ------------------------------------------------------------------------------------

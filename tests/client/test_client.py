@@ -122,12 +122,13 @@ def test_pictures_may_be_bytes_that_are_no_files(
 
 
 def test_a_submission_can_wait_for_the_end_of_its_job(
-    impasto: Impasto, picture_file: MakePicture, records: JobRecords
+    impasto: Impasto, picture_file: MakePicture
 ) -> None:
     def cancel_the_first() -> None:
-        while not (found := records.page("anonymous", frozenset(JobStatus), 1, None)):
-            time.sleep(0.05)
-        records.cancel(found[0][0].id)
+        with Impasto(impasto.url) as other:
+            while not (found := other.jobs().jobs):
+                time.sleep(0.05)
+            other.cancel(found[0].id)
 
     canceler = threading.Thread(target=cancel_the_first)
     canceler.start()

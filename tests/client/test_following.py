@@ -18,7 +18,7 @@ from client import (
 )
 from client import streaming as module
 from client.patience import Patience
-from shared.jobs import Job, JobStatus, StoredOutput
+from shared.jobs import JobStatus, StoredOutput
 from shared.records import JobRecords
 from tests.api.conftest import Change, Report
 from tests.client.conftest import NOBODY, listening
@@ -136,15 +136,27 @@ def test_events_end_with_the_job(impasto: Impasto, job_id: str, paint: Paint) ->
 def test_a_follower_does_not_notice_that_the_line_breaks(
     far: Impasto, line: Proxy, heard: list[str], job_id: str, paint: Paint
 ) -> None:
-    seen: list[Job] = []
-    for job in far.follow(job_id):
-        seen.append(job)
-        if len(seen) <= 2:
-            line.reset()
-        elif len(seen) == 3:
-            paint(job_id)
-    assert seen[-1].status == SUCCEEDED
+    following = far.follow(job_id)
+    next(following)
+    for number in (1, 2):
+        breaking = threading.Thread(
+            target=when, args=(lambda: streams(heard)[number - 1 :], line.reset)
+        )
+        breaking.start()
+        assert next(following).status == QUEUED  # what a poll says in between
+        breaking.join()
+    paint(job_id)
+    *_, last = following
+    assert last.status == SUCCEEDED
     assert len(streams(heard)) >= 2
+
+
+def when(condition: Callable[[], object], do: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)  # the first event is on its way
+    do()
 
 
 def test_a_service_that_is_away_for_a_while_is_waited_for(

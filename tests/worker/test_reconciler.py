@@ -1,6 +1,7 @@
 """Jobs that nobody holds are published again."""
 
 import json
+import time
 
 import pytest
 import redis
@@ -105,6 +106,46 @@ def test_a_long_queue_is_published_in_portions(
     make_due(valkey, *jobs)
     reconciler.run()
     assert messages(valkey) == jobs[:20]
+
+
+def test_jobs_that_wait_for_their_owner_get_no_message_and_hide_nobody_behind_them(
+    valkey: redis.Redis, settings: Settings
+) -> None:
+    records = JobRecords(valkey, settings.model_copy(update={"republish_seconds": 0.01}))
+    reconciler = Reconciler(valkey, records, Publisher(settings), interval_seconds=60)
+    jobs = [job_request(owner="ann") for _ in range(101)]
+    for job in jobs:
+        assert records.create(job, max_running_jobs=1) is None
+        lease = records.claim(job.id, "w1")
+    other = create(records)
+    valkey.zadd(DUE, {other: time.time() + 3600})  # its message is lost, and it has waited for long
+
+    for _ in range(3):
+        reconciler.run()
+        time.sleep(0.02)
+
+    assert lease == "held_back"
+    assert set(messages(valkey)) == {other}
+    assert len(messages(valkey)) == 2
+
+
+def test_a_job_that_was_held_back_goes_before_those_of_its_priority_when_it_is_called_up(
+    reconciler: Reconciler, records: JobRecords, valkey: redis.Redis, settings: Settings
+) -> None:
+    first, second = (job_request(owner="ann") for _ in range(2))
+    for job in (first, second):
+        assert records.create(job, max_running_jobs=1) is None
+    lease = records.claim(first.id, "w1")
+    assert isinstance(lease, Lease)
+    assert records.claim(second.id, "w1") == "held_back"
+    records.stop(lease)
+
+    reconciler.run()
+
+    turn = queue_name(Priority.NORMAL, held_back=True)
+    assert messages(valkey, turn) == [second.id]
+    queues = [queue.name for queue in worker_config(settings)["task_queues"]]
+    assert queues.index(turn) == queues.index(queue_name(Priority.NORMAL)) - 1
 
 
 def test_one_of_many_workers_looks_in_every_interval(

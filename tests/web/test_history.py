@@ -1,0 +1,205 @@
+"""The queue and the history: all works of a visitor, and what can be done with them."""
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.web.conftest import Finish, Front, Open, Post
+
+PAGE_JOBS = 24
+TITLE = "Quiet field, after Diagonal strokes"
+
+
+@pytest.fixture
+def hall(quiet: Front, open_page: Open) -> Iterator[Page]:
+    """The page of a service without workers."""
+    with open_page(quiet.url) as page:
+        yield page
+
+
+def cards(page: Page) -> Locator:
+    return page.locator("#gallery li")
+
+
+def card(page: Page, job_id: str) -> Locator:
+    return page.locator(f'#gallery li:has(a[href="#job/{job_id}"])')
+
+
+def show(page: Page, which: str) -> None:
+    page.locator("#gallery-filter").get_by_text(which, exact=True).click()
+
+
+def status(front: Front, job_id: str) -> str:
+    return str(httpx.get(f"{front.url}/v1/jobs/{job_id}").json()["status"])
+
+
+def test_works_come_in_pages_the_newest_first(quiet: Front, hall: Page, post: Post) -> None:
+    posted = [post(quiet.url, size=64) for _ in range(PAGE_JOBS + 3)]
+    hall.reload()
+    expect(cards(hall)).to_have_count(PAGE_JOBS)
+    newest_first = [f"#job/{job_id}" for job_id in reversed(posted)]
+    links = "links => links.map(link => link.getAttribute('href'))"
+    assert cards(hall).locator("a").evaluate_all(links) == newest_first[:PAGE_JOBS]
+
+    hall.get_by_role("button", name="Show older works").click()
+    expect(cards(hall)).to_have_count(PAGE_JOBS + 3)
+    assert cards(hall).locator("a").evaluate_all(links) == newest_first
+    expect(cards(hall).nth(PAGE_JOBS).locator("a")).to_be_focused()
+    expect(hall.get_by_role("button", name="Show older works")).to_be_hidden()
+
+
+def test_works_can_be_chosen_by_what_became_of_them(
+    quiet: Front, hall: Page, post: Post, finish: Finish
+) -> None:
+    finished, canceled, waiting = (post(quiet.url, size=64) for _ in range(3))
+    finish(finished)
+    httpx.post(f"{quiet.url}/v1/jobs/{canceled}/cancel").raise_for_status()
+    hall.reload()
+    expect(cards(hall)).to_have_count(3)
+    for which, job_id in [
+        ("In progress", waiting),
+        ("Finished", finished),
+        ("Not finished", canceled),
+    ]:
+        show(hall, which)
+        expect(cards(hall)).to_have_count(1)
+        expect(card(hall, job_id)).to_be_visible()
+    show(hall, "All")
+    expect(cards(hall)).to_have_count(3)
+
+
+def test_each_work_says_where_it_is(quiet: Front, hall: Page, post: Post, finish: Finish) -> None:
+    finished = post(quiet.url, size=64)
+    finish(finished)
+    first, second = post(quiet.url, size=64), post(quiet.url, size=64)
+    hall.reload()
+    expect(card(hall, first)).to_contain_text("Next in line")
+    expect(card(hall, second)).to_contain_text("One picture is ahead of it")
+    expect(card(hall, finished)).to_contain_text(TITLE)
+    expect(card(hall, finished).locator("img")).to_have_js_property("naturalWidth", 96)
+
+
+def test_a_large_picture_is_not_fetched_to_be_shown_small(
+    quiet: Front, open_page: Open, post: Post, finish: Finish
+) -> None:
+    large = post(quiet.url, size=2048)
+    finish(large, side_px=2048)
+    asked: list[str] = []
+    with open_page(quiet.url) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        expect(card(page, large).locator("img")).to_have_js_property("naturalWidth", 96)
+    assert any(url.endswith("preview?step=90") for url in asked)
+    assert not any("/result" in url for url in asked)
+
+
+def test_works_that_come_and_go_elsewhere_come_and_go_here(
+    quiet: Front, hall: Page, post: Post, finish: Finish
+) -> None:
+    first = post(quiet.url, size=64)
+    hall.reload()
+    expect(cards(hall)).to_have_count(1)
+    second = post(quiet.url, size=64)
+    expect(cards(hall)).to_have_count(2)
+    finish(first)
+    expect(card(hall, first)).to_have_attribute("data-status", "succeeded")
+    httpx.delete(f"{quiet.url}/v1/jobs/{first}").raise_for_status()
+    expect(cards(hall)).to_have_count(1)
+    expect(card(hall, second)).to_be_visible()
+
+
+def test_a_job_is_canceled_from_its_card(quiet: Front, hall: Page, post: Post) -> None:
+    job_id = post(quiet.url, size=64)
+    hall.reload()
+    card(hall, job_id).get_by_role("button", name=f"Cancel: {TITLE}").click()
+    expect(card(hall, job_id)).to_contain_text("Canceled, now")
+    assert status(quiet, job_id) == "canceled"
+
+
+def test_a_work_is_deleted_only_after_a_question(
+    quiet: Front, hall: Page, post: Post, finish: Finish, watch
+) -> None:
+    kept, deleted = post(quiet.url, size=64), post(quiet.url, size=64)
+    for job_id in (kept, deleted):
+        finish(job_id)
+    hall.reload()
+    question = hall.get_by_role("alertdialog")
+    button = card(hall, deleted).get_by_role("button", name="Delete")
+
+    button.click()
+    expect(question).to_contain_text(re.compile(f"Delete .{TITLE}"))
+    expect(question.get_by_role("button", name="Keep it")).to_be_focused()
+    hall.keyboard.press("Enter")
+    expect(question).to_be_hidden()
+    expect(cards(hall)).to_have_count(2)
+
+    button.click()
+    question.get_by_role("button", name="Delete").click()
+    expect(cards(hall)).to_have_count(1)
+    expect(card(hall, kept).locator("a")).to_be_focused()
+    assert httpx.get(f"{quiet.url}/v1/jobs/{deleted}").status_code == 410
+
+
+def test_a_deleted_job_is_left_for_an_empty_easel(
+    quiet: Front, open_page: Open, post: Post, finish: Finish
+) -> None:
+    job_id = post(quiet.url, size=64)
+    finish(job_id)
+    with open_page(quiet.url, f"/#job/{job_id}") as page:
+        page.locator("#delete").click()
+        page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+        expect(page.locator("#compose")).to_be_visible()
+        expect(cards(page)).to_have_count(0)
+        expect(page.get_by_text("The wall is yours")).to_be_visible()
+
+
+def test_a_job_that_did_not_finish_is_tried_again(
+    quiet: Front, open_page: Open, post: Post
+) -> None:
+    first = post(quiet.url, size=64)
+    httpx.post(f"{quiet.url}/v1/jobs/{first}/cancel").raise_for_status()
+    with open_page(quiet.url, f"/#job/{first}") as page:
+        page.locator("#retry").click()
+        page.wait_for_url(lambda url: first not in url)
+        second = page.url.rsplit("/", 1)[-1]
+        expect(page.locator("#job-state")).to_have_text("Next in line")
+        expect(page.get_by_role("heading", level=1)).to_have_text(TITLE)
+        page.get_by_text("What happened").click()
+        page.get_by_role("link", name="an earlier one").click()
+        expect(page.locator("#job-state")).to_have_text("Canceled")
+
+        card(page, first).get_by_role("button", name="Try again").click()
+        expect(cards(page)).to_have_count(3)
+    jobs = httpx.get(f"{quiet.url}/v1/jobs").json()["jobs"]
+    assert [job["retried_from"] for job in jobs] == [first, first, None]
+    assert jobs[1]["id"] == second
+
+
+def test_settings_and_pictures_of_a_work_are_used_again(
+    quiet: Front, hall: Page, post: Post, finish: Finish
+) -> None:
+    job_id = post(quiet.url, size=321, steps=77)
+    finish(job_id)
+    hall.reload()
+    expect(hall.get_by_role("button", name="Paint", exact=True)).to_be_enabled()
+    card(hall, job_id).get_by_role("button", name="Reuse").click()
+    expect(hall.get_by_label("Long side of the picture")).to_have_value("321")
+    expect(hall.get_by_label("Steps", exact=True)).to_have_value("77")
+    expect(hall.get_by_role("img", name="quiet_field.png")).to_be_visible()
+    expect(hall.get_by_role("img", name="diagonal-strokes.png")).to_be_visible()
+
+
+def test_what_happened_to_a_job_is_told_in_words(
+    quiet: Front, open_page: Open, post: Post, finish: Finish
+) -> None:
+    job_id = post(quiet.url, size=64)
+    finish(job_id)
+    with open_page(quiet.url, f"/#job/{job_id}") as page:
+        page.get_by_text("What happened").click()
+        told = page.locator("#chronicle li")
+        expect(told).to_have_count(3)
+        for line, words in enumerate(["Handed in", "A worker took it up", "Finished"]):
+            expect(told.nth(line)).to_have_text(re.compile(rf"^\d\d:\d\d:\d\d{words}$"))

@@ -1,0 +1,121 @@
+"""A service that asks for API keys, at the page."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from playwright.sync_api import FilePayload, Locator, Page, expect
+
+from shared.keys import ApiKeys
+from shared.settings import Settings
+from tests.web.conftest import Finish, Front, Open, Post, Visitor
+
+STORED = "() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])"
+
+
+@pytest.fixture
+def key(valkey: redis.Redis, settings: Settings, quiet: Front) -> str:
+    """A key; from now on everybody needs one."""
+    return ApiKeys(valkey, settings).create("artist")
+
+
+@pytest.fixture
+def locked(quiet: Front, key: str, open_page: Open, watch) -> Iterator[Page]:
+    """The page of a service with keys."""
+    with open_page(quiet.url) as page:
+        yield page
+    watch.forgive("401")  # Chromium writes them down
+
+
+def dialog(page: Page) -> Locator:
+    return page.get_by_role("dialog", name="API key")
+
+
+def enter(page: Page, key: str, *, remember: bool = False) -> None:
+    dialog(page).get_by_label("Key", exact=True).fill(key)
+    if remember:
+        dialog(page).get_by_label("Keep it in this browser").check()
+    dialog(page).get_by_role("button", name="Use this key").click()
+
+
+def test_the_page_asks_for_a_key_and_shows_the_works_of_that_key(
+    quiet: Front, locked: Page, key: str, post: Post, finish: Finish, tmp_path: Path
+) -> None:
+    job_id = post(quiet.url, key, size=64)
+    finish(job_id)
+    expect(dialog(locked)).to_contain_text("This service asks for an API key.")
+    enter(locked, f"{key[:-1]}{'A' if key[-1] != 'A' else 'B'}")
+    expect(dialog(locked)).to_contain_text("no API key that is known here")
+    enter(locked, key)
+    expect(dialog(locked)).to_be_hidden()
+
+    thumbnail = locked.locator("#gallery img")
+    expect(thumbnail).to_have_js_property("naturalWidth", 96)
+    locked.locator("#gallery a").click()
+    expect(locked.get_by_role("img", name="The finished picture")).to_be_visible()
+    expect(locked.locator(".stage .photograph")).to_have_js_property("naturalWidth", 96)
+    with locked.expect_download() as started:
+        locked.get_by_role("button", name="Both, as ZIP").click()
+    assert started.value.path().stat().st_size > 1000
+
+    assert key not in locked.content()
+    expect(locked.locator("#key")).to_have_value("")
+
+
+def test_a_job_is_handed_in_and_followed_with_the_key(
+    locked: Page, key: str, photograph: FilePayload, painting: FilePayload
+) -> None:
+    enter(locked, key)
+    expect(locked.get_by_role("button", name="Paint", exact=True)).to_be_enabled()
+    visitor = Visitor(locked)
+    visitor.choose(photograph, painting)
+    visitor.order(size=64, steps=5)
+    expect(locked.locator("#job-state")).to_have_text("Next in line")
+    visitor.cancel()
+
+
+def test_a_key_is_forgotten_with_the_tab_unless_it_is_to_be_kept(locked: Page, key: str) -> None:
+    enter(locked, key)
+    expect(locked.get_by_text("The wall is yours")).to_be_visible()
+    locked.reload()
+    expect(locked.get_by_text("The wall is yours")).to_be_visible()
+    expect(dialog(locked)).to_be_hidden()
+
+    another = locked.context.new_page()
+    another.goto("/")
+    expect(dialog(another)).to_be_visible()
+    enter(another, key, remember=True)
+    expect(another.get_by_text("The wall is yours")).to_be_visible()
+    third = locked.context.new_page()
+    third.goto("/")
+    expect(third.get_by_text("The wall is yours")).to_be_visible()
+
+    third.get_by_role("button", name="Key", exact=True).click()
+    third.get_by_role("button", name="Forget the key").click()
+    expect(dialog(third)).to_contain_text("This service asks for an API key.")
+    assert key not in third.evaluate(STORED)
+
+
+def test_a_visitor_without_a_key_is_asked_again_only_when_one_is_needed(
+    locked: Page, photograph: FilePayload, painting: FilePayload
+) -> None:
+    dialog(locked).get_by_role("button", name="Not now").click()
+    expect(locked.locator("#workers")).to_contain_text("API key is needed")
+    with locked.expect_response(lambda response: response.status == 401):
+        pass  # the page goes on asking, and the visitor is left in peace
+    expect(dialog(locked)).to_be_hidden()
+
+    visitor = Visitor(locked)
+    visitor.choose(photograph, painting)
+    locked.get_by_role("button", name="Paint", exact=True).click()
+    expect(dialog(locked)).to_be_visible()
+    dialog(locked).get_by_role("button", name="Not now").click()
+    expect(locked.locator("#compose-problem")).to_contain_text("API key is needed")
+
+
+def test_without_keys_nobody_is_asked(quiet: Front, open_page: Open) -> None:
+    with open_page(quiet.url) as page:
+        expect(page.get_by_text("The wall is yours")).to_be_visible()
+        expect(dialog(page)).to_be_hidden()
+        expect(page.get_by_role("button", name="Key", exact=True)).to_be_hidden()
