@@ -3,11 +3,12 @@
 Files wait on disk for a seat, and those that have one for the memory that their picture takes.
 """
 
+import ctypes
 import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from shared.errors import Unavailable
 from shared.images import Room
@@ -17,6 +18,18 @@ SEATS = min(max(2, os.cpu_count() or 1), 8)
 # One picture may take more, when it is alone: a WebP of 50 megapixels takes 800 MB.
 MEMORY_BYTES = 512 * 2**20
 PATIENCE_SECONDS = 15.0
+# mallopt(3): from which size on a block of memory is mapped by itself, and how large such are.
+M_MMAP_THRESHOLD = -3
+LARGE_BLOCK_BYTES = 4 * 2**20
+
+
+def give_large_blocks_back() -> None:
+    """Have memory of large files go back to the system when it is freed, if this is glibc.
+
+    It would adapt to what it sees otherwise, and keep as much as the largest file for each thread.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES)
 
 
 class DecodingRoom:

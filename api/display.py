@@ -9,16 +9,17 @@ import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError
 
 from api.views import present
+from shared.connections import round_trip
 from shared.jobs import Job, JobRecord, JobStatus, Progress
 from shared.messaging import ProgressReader, parse_progress
-from shared.records import ask_for, parse_record
+from shared.records import parse_record, questions
 
 # Answers that a process keeps, those that nobody has asked for longest forgotten first: some 20 MB
 # at most. Longer ones, with much metadata, are written out each time.
@@ -109,7 +110,7 @@ class Display:
     """Shows jobs, whoever asks: who may see which is not its concern."""
 
     def __init__(self, redis: Redis, progress: ProgressReader) -> None:
-        self._redis: Any = redis  # its types say that every reply may be awaited
+        self._redis = redis
         self._progress = progress
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
@@ -133,12 +134,10 @@ class Display:
 
     def _ask(self, job_ids: list[str]) -> list[_Reply]:
         is_one_server = self._progress.is_on(self._redis)
-        with self._redis.pipeline(transaction=False) as pipe:
-            for job_id in job_ids:
-                ask_for(pipe, job_id)
-            if is_one_server:
-                self._progress.ask_for(pipe, job_ids)
-            replies = pipe.execute()
+        asked = [question for job_id in job_ids for question in questions(job_id)]
+        if is_one_server:
+            asked.append(self._progress.question(job_ids))
+        replies = round_trip(self._redis, asked)
         states = replies.pop() if is_one_server else self._ask_elsewhere(job_ids)
         return [
             # Until it has begun, a job has none: what may lie there was of a lost record.

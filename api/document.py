@@ -21,7 +21,7 @@ from api.uploads import FILE_FIELDS, UPLOAD_SCHEMA
 from shared import errors
 from shared.errors import Fault, ImpastoError
 from shared.images import CONTENT_TYPES
-from shared.jobs import Job, JobList, Priority, Progress
+from shared.jobs import Job, JobList, LossCurve, Priority, Progress
 from shared.parameters import Parameters
 from shared.settings import Settings
 from shared.webhooks import Message
@@ -47,6 +47,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     Job,
     JobEstimate,
     JobList,
+    LossCurve,
     Message,
     Parameters,
     PresetList,
@@ -244,6 +245,7 @@ LINKS = {
     "retry_job": "Do it again",
     "delete_job": "Forget it",
     "get_preview": "See what it looks like so far",
+    "get_losses": "See how the losses fell",
     "get_result": "Fetch the picture",
     "get_manifest": "Fetch what reproduces it",
 }
@@ -396,7 +398,7 @@ def _errors(app: Flask) -> dict[str, Any]:
     """Every error, as it is really answered."""
     described = {}
     for status, (name, description, found) in ERRORS.items():
-        headers = {"X-Request-ID"}
+        headers = {"RateLimit", "RateLimit-Policy", "X-Request-ID"}
         shown = {}
         for error in found:
             with app.test_request_context(examples.QUEUED.urls.self):

@@ -19,6 +19,7 @@ from shared.jobs import (
     JobList,
     JobRecord,
     JobStatus,
+    LossCurve,
     Losses,
     Output,
     Priority,
@@ -123,6 +124,14 @@ _DONE = PROGRESS.model_copy(
         "eta_seconds": 0.0,
         "previews": [1, 24, 48, 72, 96, 120, _STEPS],
     }
+)
+
+_LOSSES = LossCurve(
+    step=[1, 36, 72],
+    content=[0.9, 0.7, 0.61],
+    style=[4.1, 0.6, 0.34],
+    tv=[0.0, 0.0, 0.0],
+    total=[5.0, 1.3, 0.95],
 )
 
 QUEUED = present(_QUEUED, 2, None)
@@ -238,6 +247,7 @@ BODIES: dict[str, dict[str, Any]] = {
         JobList(jobs=[RUNNING, SUCCEEDED], next_cursor=JOB_ID),
     ),
     "manifest": _of("What reproduces the picture", _MANIFEST),
+    "losses": _of("Read at three steps", _LOSSES),
     "stream": _of("A job that is followed", STREAM),
     "estimate": _of("Two of three workers have the memory for it", _ESTIMATE),
     "unknown_speed": _of(

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -32,6 +33,7 @@ from shared.storage import STORAGE_ERRORS, Storage, input_key, job_prefix
 
 POLL_AFTER_SECONDS = 1
 MAX_WAIT_SECONDS = 60
+MAX_PUTS = 4  # of a request at a time
 LINKS = (
     "get_job",
     "follow_job",
@@ -261,8 +263,11 @@ def retry_job(path: JobPath, header: CreationHeader) -> Response:
 
 
 def _store(storage: Storage, images: list[Image]) -> None:
-    for image in images:
-        storage.put_input_file(image.file, image.sha256)
+    """At the same time: S3 lets one wait far longer than it needs for the bytes."""
+    with ThreadPoolExecutor(MAX_PUTS) as pool:
+        stored = [pool.submit(storage.put_input_file, image.file, image.sha256) for image in images]
+    for each in stored:
+        each.result()  # raises what went wrong with it
 
 
 def _archive_end(service: Services, job_id: str) -> None:

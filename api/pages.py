@@ -44,8 +44,8 @@ class AssetPath(BaseModel):
 @blueprint.get(
     "/",
     responses={
-        "200": media("HTML", "text/html", headers=("Cache-Control", "ETag")),
-        "304": not_modified("Cache-Control"),
+        "200": media("HTML", "text/html", headers=("Cache-Control", "Content-Disposition", "ETag")),
+        "304": not_modified("Cache-Control", "Content-Disposition"),
     },
 )
 def page() -> Response:

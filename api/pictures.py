@@ -15,8 +15,8 @@ from api.services import services
 from api.views import JOBS_PATH
 from shared.errors import NotFound
 from shared.images import CONTENT_TYPES
-from shared.jobs import JobStatus
-from shared.storage import input_key, preview_key
+from shared.jobs import JobStatus, LossCurve
+from shared.storage import ObjectMissing, input_key, losses_key, preview_key
 
 PREVIEW_TYPE = "image/jpeg"
 # How the files begin that are taken as images.
@@ -62,7 +62,7 @@ class PreviewQuery(BaseModel):
             headers=("Content-Disposition", "ETag", "Cache-Control"),
         ),
         "303": answer("Where the picture lies, for a while", headers=("Location",)),
-        "304": not_modified("Cache-Control"),
+        "304": not_modified("Cache-Control", "Content-Disposition"),
         **problems(404, 409, 410, 422),
     },
 )
@@ -122,6 +122,24 @@ def get_preview(path: JobPath, query: PreviewQuery) -> Response:
         response.make_conditional(request)
         return response
     return _never_changing(response, f"{path.job_id}-{step}")
+
+
+@blueprint.get(
+    "/<job_id>/losses",
+    responses={
+        "200": answer("They, until the newest preview", LossCurve, examples=("losses",)),
+        **problems(404, 410),
+    },
+)
+def get_losses(path: JobPath) -> Response:
+    """Fetch how the losses fell; they are kept from the first preview on."""
+    service = services()
+    find(service, path.job_id)
+    try:
+        curve = service.storage.get(losses_key(path.job_id))
+    except ObjectMissing:
+        raise NotFound("no losses of this job are kept yet") from None
+    return Response(curve, content_type="application/json")
 
 
 @blueprint.get(

@@ -12,6 +12,7 @@ from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout
 
 from api import processes
 from api.connections import PacedWorker, TooSlow
+from api.decoding import give_large_blocks_back
 from api.problems import problem_response
 from api.services import EXTENSION
 from shared.errors import InvalidRequest
@@ -47,6 +48,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         """Make the application, in the process that serves it."""
         from api.app import create_app
 
+        give_large_blocks_back()
         app = create_app(self._settings)
         app.register_error_handler(ParseException, _malformed_body)
         app.register_error_handler(ClientDisconnected, _incomplete_body)

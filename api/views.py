@@ -73,6 +73,7 @@ def urls_of(job_id: str) -> Urls:
         delete=job,
         events=f"{job}/events",
         preview=f"{job}/preview",
+        losses=f"{job}/losses",
         result=f"{job}/result",
         manifest=f"{job}/manifest",
     )

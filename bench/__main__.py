@@ -10,6 +10,7 @@ from bench import (
     estimate,
     front_door,
     goals,
+    inputs,
     machine,
     memory,
     overhead,
@@ -120,6 +121,13 @@ def front_door_command(rounds: int, seconds: float, streams: int) -> None:
     """Polls, submits and streams of the API, beside a bare Flask route."""
     console = Console(width=120)
     goals.show(console, front_door.measure(console, rounds, seconds, streams))
+
+
+@main.command("inputs")
+@click.argument("names", nargs=-1, type=click.Choice(list(inputs.WORST)), metavar="[NAME]...")
+def inputs_command(names: tuple[str, ...]) -> None:
+    """What the worst pictures cost the API: seconds and memory."""
+    inputs.measure(Console(width=140), names)
 
 
 @main.command("activations")

@@ -10,7 +10,7 @@ import statistics
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,9 +148,7 @@ def measure_submits(console: Console, house: House, rounds: int, seconds: float)
     return _show(console, _in_turns(loads, rounds, seconds), SUBMIT_SHARE, "submit")
 
 
-def measure_mix(
-    console: Console, house: House, rounds: int, seconds: float, streams: int
-) -> None:
+def measure_mix(console: Console, house: House, rounds: int, seconds: float, streams: int) -> None:
     """Polls while others submit and follow."""
     console.rule(f"Polls of {MANY_JOBS} jobs alone, then beside submits and {streams} streams")
     port = house.ours.port
@@ -201,9 +199,7 @@ def measure_streams(console: Console, house: House, seconds: float, streams: int
     console.print(table)
 
 
-def _beside_streams(
-    api: Served, polls: Poll, job_ids: Sequence[str], seconds: float
-) -> list[str]:
+def _beside_streams(api: Served, polls: Poll, job_ids: Sequence[str], seconds: float) -> list[str]:
     before = api.memory_bytes
     with Remote(Followers, api.port, [path(job) + "/events" for job in job_ids]) as followers:
         followers.ask("follow", seconds)  # nobody polls: what the streams cost by themselves
@@ -364,7 +360,9 @@ def open_house(folder: Path) -> Iterator[House]:
         api = ["-m", "client.cli", "api", "--port", "{port}"]
         ours, keyed = serve("api", api, environment), serve("keyed", api, keyed_environment)
         job = Job.model_validate_json(_get(ours.port, path(start(jobs))))
-        bare = serve("bare", ["-m", "bench.bare"], environment | {"BENCH_JOB": job.model_dump_json()})
+        bare = serve(
+            "bare", ["-m", "bench.bare"], environment | {"BENCH_JOB": job.model_dump_json()}
+        )
         headers = f"Authorization: Bearer {secret}\r\n"
         keyed_poll = Poll(keyed.port, [path(start(keyed_jobs, key.id))], headers)
         yield House(ours, keyed, bare, environment, jobs, keyed_poll)

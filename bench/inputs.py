@@ -131,7 +131,7 @@ def segment(marker: int, content: bytes) -> bytes:
 
 def repeated(part: bytes) -> bytes:
     """As often as it fits into a file, with some room for the picture."""
-    return part * ((MAX_BYTES - 4096) // len(part))
+    return part * ((MAX_BYTES - 8192) // len(part))
 
 
 # -- PNG ----------------------------------------------------------------------------------------

@@ -77,9 +77,7 @@ def run(what: Poll | Post, *, connections: int, seconds: float) -> Load:
     return Load(len(durations) / (time.perf_counter() - started), sorted(durations))
 
 
-def _answered(
-    connection: socket.socket, requests: Iterable[bytes], end: float
-) -> Iterator[float]:
+def _answered(connection: socket.socket, requests: Iterable[bytes], end: float) -> Iterator[float]:
     for request in requests:
         started = time.perf_counter()
         connection.sendall(request)

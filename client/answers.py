@@ -20,8 +20,10 @@ def typed(kind: type[T]) -> Callable[[httpx.Response], T]:
     def read(response: httpx.Response) -> T:
         try:
             return adapter.validate_json(response.content)
-        except ValidationError:
-            raise stranger(response) from None
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in fault["loc"]) or "the answer"
+            raise stranger(response, f" ({where}: {fault['msg']})") from None
 
     return read
 
@@ -35,10 +37,10 @@ def nothing(response: httpx.Response) -> None:
     """Reads an answer that says no more than that it worked."""
 
 
-def stranger(response: httpx.Response) -> ApiProblem:
-    """Something answers, and it is no Impasto."""
+def stranger(response: httpx.Response, reason: str = "") -> ApiProblem:
+    """Something answers, and it is no Impasto, or one of another version."""
     return ApiProblem(
-        response.status_code, "unknown", f"{response.url} does not answer as Impasto does"
+        response.status_code, "unknown", f"{response.url} does not answer as Impasto does{reason}"
     )
 
 

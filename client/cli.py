@@ -44,7 +44,7 @@ SUMMARIES = {
     "jobs": "List the last jobs.",
     "keys": "Make, list and revoke API keys.",
     "presets": "List the presets and their parameters.",
-    "recover": "Write the jobs again that Redis has lost, from what S3 knows of them.",
+    "recover": "Write the jobs again that Redis has lost, from S3.",
     "result": "Download the picture of a finished job.",
     "retry": "Paint the same again as a new job.",
     "status": "Show how a job is doing.",

@@ -1,8 +1,9 @@
 """The job: its states, its record (the truth, kept in Redis), and how it is shown to a client."""
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -67,6 +68,30 @@ class Losses(_Model):
     style: float
     tv: float
     total: float
+
+
+class LossCurve(_Model):
+    """How the losses of a job fell, in columns of the same length."""
+
+    step: list[int] = Field(description="Steps at which they were read, evenly thinned.")
+    content: list[float]
+    style: list[float]
+    tv: list[float]
+    total: list[float]
+
+    @classmethod
+    def of(cls, samples: Sequence[tuple[int, Losses]]) -> Self:
+        """The columns of these rows."""
+        columns = {
+            name: [getattr(losses, name) for _, losses in samples] for name in Losses.model_fields
+        }
+        return cls(step=[step for step, _ in samples], **columns)
+
+    def samples(self) -> Iterator[tuple[int, Losses]]:
+        """The rows."""
+        rows = zip(*(getattr(self, name) for name in Losses.model_fields), strict=True)
+        for step, row in zip(self.step, rows, strict=True):
+            yield step, Losses(**dict(zip(Losses.model_fields, row, strict=True)))
 
 
 class Progress(_Model):
@@ -247,6 +272,7 @@ class Urls(_Model):
     delete: str
     events: str
     preview: str
+    losses: str
     result: str
     manifest: str
 

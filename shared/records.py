@@ -216,7 +216,8 @@ class JobRecords:
         """`get` for those of the jobs that are there; one round trip."""
         with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
-                ask_for(pipe, job_id)
+                for question in questions(job_id):
+                    pipe.execute_command(*question)
             replies = pipe.execute()
         return [
             (parse_record(job_id, fields), position)
@@ -449,10 +450,9 @@ def _due_jobs(found: Sequence[Any], *, leased: bool = False) -> list[Due]:
     ]
 
 
-def ask_for(pipe: Any, job_id: str) -> None:
-    """Ask in a pipeline for what a record is made of, and then for the job's place in the queue."""
-    pipe.hgetall(names.record(job_id))
-    pipe.zrank(names.QUEUE, job_id)
+def questions(job_id: str) -> list[tuple[str, ...]]:
+    """Commands that ask what `parse_record` makes a record of, and for the place in the queue."""
+    return [("HGETALL", names.record(job_id)), ("ZRANK", names.QUEUE, job_id)]
 
 
 def parse_record(job_id: str, fields: dict[str, str]) -> JobRecord:

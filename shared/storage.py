@@ -5,6 +5,7 @@ probe                                    nothing: workers store it to see whethe
 jobs/<id>/request.json                   what was asked for, and
 jobs/<id>/end.json                       how it ended: from these a lost record is written again
 jobs/<id>/previews/<step>.jpg            the picture as it was after that step
+jobs/<id>/losses.json                    how the losses fell
 jobs/<id>/checkpoints/<lease>-<step>-<sha256>.pt
                                          the engine's state; the record says which one counts
 jobs/<id>/<lease>/result.<extension>     immutable; the token of the lease keeps a stale worker's
@@ -252,6 +253,11 @@ def previews_prefix(job_id: str) -> str:
 def preview_key(job_id: str, step: int) -> str:
     """Where the preview of a step lies."""
     return f"{previews_prefix(job_id)}{step}.jpg"
+
+
+def losses_key(job_id: str) -> str:
+    """Where it lies how the losses of a job fell."""
+    return f"{job_prefix(job_id)}losses.json"
 
 
 def result_key(job_id: str, token: str, extension: str) -> str:

@@ -1,4 +1,4 @@
-"""What a running job tells: progress into Celery's task state, previews to S3.
+"""What a running job tells: progress into Celery's task state, previews and losses to S3.
 
 Each costs at most its share of the time that the run takes, and the first time: whoever is slow to
 take reports gets fewer. (See `Interval` for what an outage costs.)
@@ -7,24 +7,21 @@ take reports gets fewer. (See `Interval` for what an outage costs.)
 import io
 from collections.abc import Callable
 
-import structlog
 from PIL import Image
 
 from shared.jobs import Progress as JobProgress
 from shared.settings import Settings
-from shared.storage import STORAGE_ERRORS, Storage, preview_key, previews_prefix
+from shared.storage import Storage
 from worker.engine import Progress, Stylization
-from worker.errand import Errand
 from worker.manifest import job_losses
 from worker.pace import Interval, Pace
+from worker.timeline import Timeline
 
 PROGRESS_SHARE = 0.002
 PREVIEW_SHARE = 0.005
 PREVIEW_QUALITY = 80
 PREVIEW_MAX_PX = 768
-MAX_PREVIEWS = 48  # that are kept of a job
 LAST_PREVIEW_SECONDS = 5.0  # that a finished run waits for it
-log = structlog.get_logger(__name__)
 
 
 class Reporter:
@@ -38,15 +35,12 @@ class Reporter:
         settings: Settings,
         publish: Callable[[JobProgress], None],
     ) -> None:
-        self._job_id = job_id
         self._run = run
-        self._storage = storage
         self._publish = publish
         self._pace = Pace(run.levels, run.remaining_seconds)
         self._progress_interval = Interval(settings.progress_interval_seconds, PROGRESS_SHARE)
         self._preview_interval = Interval(settings.preview_interval_seconds, PREVIEW_SHARE)
-        self._previews = _kept(storage, job_id, run.step) if run.step else []
-        self._storing: Errand[None] | None = None
+        self._timeline = Timeline(storage, job_id, run.step)
 
     @property
     def eta_seconds(self) -> float | None:
@@ -64,23 +58,26 @@ class Reporter:
         self._pace.step(progress)
         if self._progress_interval.is_due():
             described = self.describe(progress)  # waits for the device: that is the step's time
+            if described.losses is not None:
+                self._timeline.note(progress.step, described.losses)
             with self._progress_interval.counted():
                 self._publish(described)
-        wanted = preview_wanted or not self._previews
-        if wanted and self._is_idle and self._preview_interval.is_due():
+        wanted = preview_wanted or not self._timeline.previews
+        if wanted and self._timeline.is_idle and self._preview_interval.is_due():
             progress.losses()  # the same wait
             with self._preview_interval.counted():
                 self._store_preview(progress.step)
 
     def finish(self, progress: Progress) -> JobProgress:
-        """Store a preview of the finished picture, and describe the end.
+        """Store a preview of the finished picture and the losses, and describe the end.
 
         Lists show it instead of the picture, which may be large, or a TIFF.
         """
-        self._wait_for_preview()
-        if self._previews[-1:] != [progress.step]:
-            self._store_preview(progress.step)
-            self._wait_for_preview()
+        self._timeline.wait(LAST_PREVIEW_SECONDS)
+        if losses := self.describe(progress).losses:
+            self._timeline.note(progress.step, losses)
+        self._store_preview(progress.step)
+        self._timeline.wait(LAST_PREVIEW_SECONDS)
         return self.describe(progress)
 
     def describe(self, progress: Progress) -> JobProgress:
@@ -97,7 +94,7 @@ class Reporter:
             losses=job_losses(losses) if losses.is_finite else None,
             steps_per_second=self._pace.steps_per_second,
             eta_seconds=self._pace.eta_seconds,
-            previews=list(self._previews),
+            previews=list(self._timeline.previews),
         )
 
     def _store_preview(self, step: int) -> None:
@@ -105,46 +102,4 @@ class Reporter:
         image.thumbnail((PREVIEW_MAX_PX, PREVIEW_MAX_PX), Image.Resampling.BILINEAR)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=PREVIEW_QUALITY)
-        data = buffer.getvalue()
-
-        def store() -> None:
-            try:
-                self._storage.put(preview_key(self._job_id, step), data, "image/jpeg")
-                self._previews = [*self._previews, step]
-                if len(self._previews) > MAX_PREVIEWS:
-                    self._drop_one()
-            except STORAGE_ERRORS as error:
-                # A preview is worth no job; the result is retried.
-                log.warning("preview not stored", error=repr(error))
-
-        self._storing = Errand(store)  # however long S3 takes, painting goes on
-
-    def _drop_one(self) -> None:
-        """Forget the preview whose neighbours are closest, so that all of the run stays shown."""
-        steps = self._previews
-        _, dropped = min(
-            (after - before, step)
-            for before, step, after in zip(steps, steps[1:-1], steps[2:], strict=False)
-        )
-        self._previews = [step for step in steps if step != dropped]
-        self._storage.delete(preview_key(self._job_id, dropped))
-
-    def _wait_for_preview(self) -> None:
-        if self._storing is not None:
-            self._storing.wait(LAST_PREVIEW_SECONDS)
-
-    @property
-    def _is_idle(self) -> bool:
-        """Whether no preview is on its way."""
-        return self._storing is None or self._storing.is_done
-
-
-def _kept(storage: Storage, job_id: str, step: int) -> list[int]:
-    """The steps of which there are previews, until `step`: from here on this run makes its own."""
-    prefix = previews_prefix(job_id)
-    try:
-        names = [key.removeprefix(prefix).removesuffix(".jpg") for key in storage.keys(prefix)]
-    except STORAGE_ERRORS as error:
-        log.warning("previews not listed", error=repr(error))
-        return []
-    return sorted(int(name) for name in names if int(name) <= step)
+        self._timeline.store(step, buffer.getvalue())

@@ -48,7 +48,6 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
         Ignore: there is nothing to do here, or the job ended otherwise; its record says how.
     """
     with structlog.contextvars.bound_contextvars(job_id=job_id), node.speedometer.resting():
-        node.threads.take()
         # A message that is one too many, or too early, costs a claim and no look at S3.
         if _is_free(node, job_id) and not _reaches_storage(node, shutting_down):
             _publish_again(node, job_id)
@@ -65,6 +64,7 @@ def run_job(node: Node, job_id: str, shutting_down: Flag) -> dict[str, Any]:
             structlog.contextvars.bound_contextvars(attempt=lease.attempt),
             node.heartbeat.holding(lease, asked) as hold,
         ):
+            node.threads.take()
             try:
                 return _run_held(node, hold, shutting_down)
             except LeaseLost:

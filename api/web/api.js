@@ -34,6 +34,10 @@ const ANSWER_SECONDS = 20;
  * @property {number} size_bytes
  * @property {string} sha256
  *
+ * Columns of the same length, one row for each step that was kept.
+ *
+ * @typedef {{step: number[], content: number[], style: number[], tv: number[], total: number[]}} LossCurve
+ *
  * @typedef {{at: string, event: string, detail: string}} HistoryEntry
  *
  * @typedef {object} Job
@@ -187,6 +191,15 @@ export const getManifest = (id, signal) => blob(`${jobUrl(id)}/manifest`, signal
  * @returns {Promise<Blob>}
  */
 export const getPreview = (id, step, signal) => blob(`${jobUrl(id)}/preview?step=${step}`, signal);
+
+/**
+ * How the losses fell; kept from the first preview on.
+ *
+ * @param {string} id
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<LossCurve>}
+ */
+export const getLosses = (id, signal) => json(`${jobUrl(id)}/losses`, { signal });
 
 /**
  * An image that a job was made from.

@@ -45,8 +45,8 @@ function goTo(hash) {
 /** Shows what the address names. */
 function route() {
   const id = location.hash.match(/^#job\/(.+)$/)?.[1];
-  element('compose').hidden = id !== undefined;
-  element('job').hidden = id === undefined;
+  byId('compose', HTMLElement).hidden = id !== undefined;
+  byId('job', HTMLElement).hidden = id === undefined;
   gallery.setCurrent(id ?? null);
   gallery.refresh();
   if (id === undefined) jobView.close();
@@ -62,7 +62,7 @@ window.addEventListener('hashchange', () => {
   heading().focus({ preventScroll: true });
 });
 
-element('skip').addEventListener('click', (event) => {
+byId('skip', HTMLElement).addEventListener('click', (event) => {
   event.preventDefault(); // the address says which job is shown
   heading().focus();
 });
@@ -93,7 +93,7 @@ async function loadPresets() {
     try {
       return compose.setPresets(await listPresets());
     } catch (problem) {
-      showProblem(element('compose-problem'), problem);
+      showProblem(byId('compose-problem', HTMLElement), problem);
       if (!isTransient(problem)) return;
     }
     await sleep(PRESETS_RETRY_SECONDS);
@@ -108,20 +108,20 @@ function goBeside(direction) {
 
 /** Presses a button, if it is there to be pressed. @param {string} id */
 function press(id) {
-  const button = element(id);
+  const button = byId(id, HTMLElement);
   if (button.offsetParent !== null) button.click();
 }
 
 wireKeys(() => {
   route();
-  watchWorkers(element('workers'));
+  watchWorkers(byId('workers', HTMLElement));
 });
-wireNotices(element('allow-notices'));
+wireNotices(byId('allow-notices', HTMLElement));
 wireShortcuts({
   n: () => goTo('#'),
   g: () => {
-    element('gallery-heading').scrollIntoView();
-    element('gallery-heading').focus({ preventScroll: true });
+    byId('gallery-heading', HTMLElement).scrollIntoView();
+    byId('gallery-heading', HTMLElement).focus({ preventScroll: true });
   },
   j: () => goBeside(1),
   k: () => goBeside(-1),
@@ -131,11 +131,6 @@ wireShortcuts({
   d: () => press('download-picture'),
   t: () => press('theme'),
 });
-watchWorkers(element('workers'));
+watchWorkers(byId('workers', HTMLElement));
 loadPresets();
 route();
-
-/** @param {string} id @returns {HTMLElement} */
-function element(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
-}

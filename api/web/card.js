@@ -31,6 +31,7 @@ export class Card {
   #state = span('');
   #deeds = document.createElement('div');
   #isSeen = false;
+  #isBusy = false;
   /** What is shown, or on its way. */
   #shown = '';
 
@@ -38,15 +39,16 @@ export class Card {
   constructor(job, onDeed) {
     this.job = job;
     this.#link.href = `#job/${job.id}`;
+    this.#thumb.ariaHidden = 'true'; // the caption says it all
     const caption = span('caption');
     caption.append(this.#title, this.#state);
     this.#link.append(this.#thumb, caption);
     this.#deeds.className = 'deeds';
     this.#deeds.addEventListener('click', async ({ target }) => {
-      if (!(target instanceof HTMLButtonElement)) return;
-      target.disabled = true;
+      if (!(target instanceof HTMLButtonElement) || this.#isBusy) return;
+      this.#isBusy = true; // not `disabled`: that would take the keyboard's focus away
       await onDeed(/** @type {Deed} */ (target.value), this);
-      target.disabled = false;
+      this.#isBusy = false;
     });
     this.element.append(this.#link, this.#deeds);
     this.update(job);
@@ -63,7 +65,9 @@ export class Card {
     const shape = job.output ?? job.progress;
     if (shape) setAspect(this.element, shape.width_px, shape.height_px);
     this.element.style.setProperty('--done', String(job.progress?.fraction ?? 0));
+    const hadFocus = this.#deeds.contains(document.activeElement);
     if (isNews) this.#deeds.replaceChildren(...DEEDS.filter(({ suits }) => suits(job)).map((deed) => this.#button(deed)));
+    if (isNews && hadFocus) this.focus();
     if (this.#shown === '') this.#thumb.textContent = job.status === 'succeeded' ? '' : STATUS_NAMES[job.status];
     this.#showPicture();
   }

@@ -2,6 +2,7 @@
 
 import * as api from './api.js';
 import { Controls } from './controls.js';
+import { byId, part } from './dom.js';
 import { Drawer } from './drawer.js';
 import { Dropzone } from './dropzone.js';
 import { EstimateLine } from './estimate.js';
@@ -16,7 +17,8 @@ import { drawVeils, Styles } from './styles.js';
 const COPIED_SECONDS = 3;
 const SNIPPETS = { curl, python };
 
-const element = (id) => document.getElementById(id);
+/** @param {string} id */
+const element = (id) => byId(id, HTMLElement);
 
 /**
  * @typedef {import('./api.js').Job} Job
@@ -31,8 +33,8 @@ const element = (id) => document.getElementById(id);
 export class Compose {
   #form = element('compose');
   #problem = element('compose-problem');
-  #submit = element('submit');
-  #priority = element('priority');
+  #submit = byId('submit', HTMLButtonElement);
+  #priority = byId('priority', HTMLSelectElement);
   #sheet = new Sheet();
   #manners = new Manners(this.#sheet);
   #controls = new Controls(this.#sheet);
@@ -68,9 +70,8 @@ export class Compose {
       this.#order();
     });
     element('reset').addEventListener('click', () => this.#reset());
-    element('copy').addEventListener('click', ({ target }) => {
-      if (target.value) this.#copy(target.value);
-    });
+    for (const button of element('copy').querySelectorAll('button'))
+      button.addEventListener('click', () => this.#copy(/** @type {keyof typeof SNIPPETS} */ (button.value)));
   }
 
   /** @param {Catalog} catalog  its first preset is chosen */
@@ -207,9 +208,13 @@ export class Compose {
     delete params.style_weights;
     if (styles.length > 0 && this.#styles.weights) params.style_weights = this.#styles.weights;
     if (content) delete params.aspect_ratio; // the picture has the photograph's
-    const metadata = { ...this.#notes, style_names: styles.map(({ name }) => name) };
-    if (content) metadata.content_name = content.name;
-    return { content, styles, init, params, metadata, priority: this.#priority.value };
+    const metadata = {
+      ...this.#notes,
+      ...(content && { content_name: content.name }),
+      style_names: styles.map(({ name }) => name),
+    };
+    const priority = /** @type {import('./api.js').Priority} */ (this.#priority.value);
+    return { content, styles, init, params, metadata, priority };
   }
 
   /** The preset and the parameters decide which pictures are of use. */
@@ -283,7 +288,7 @@ export class Compose {
       priority,
       hasKey: api.hasKey?.() ?? false,
     });
-    const said = element('copy').querySelector('[role=status]');
+    const said = part(element('copy'), '[role=status]', HTMLElement);
     try {
       await navigator.clipboard.writeText(text);
       said.textContent = 'Copied.';
@@ -305,7 +310,7 @@ export class Compose {
   }
 
   #showUpload(share) {
-    const bar = element('upload');
+    const bar = byId('upload', HTMLProgressElement);
     bar.hidden = share >= 1;
     bar.value = share;
   }

@@ -1,16 +1,23 @@
 /** The controls of the panel: each shows a parameter of the sheet in an artist's words, and sets it. */
 
+import { byId, part } from './dom.js';
 import { multiplier, number } from './format.js';
 
-const element = (id) => document.getElementById(id);
+/** @param {string} id */
+const element = (id) => byId(id, HTMLElement);
+/** @param {string} id */
+const inputOf = (id) => byId(id, HTMLInputElement);
+/** @param {string} id */
+const selectOf = (id) => byId(id, HTMLSelectElement);
 const MAX_ROLLED_SEED = 2 ** 32;
 
 export class Controls {
   #sheet;
-  #size = element('size');
-  #strength = element('strength');
-  #strokes = element('strokes');
-  #feather = element('feather');
+  #size = inputOf('size');
+  #strength = inputOf('strength');
+  #strokes = inputOf('strokes');
+  #feather = inputOf('feather');
+  #sizes = element('sizes').querySelectorAll('button');
 
   /** @param {import('./parameters.js').Sheet} sheet */
   constructor(sheet) {
@@ -18,27 +25,26 @@ export class Controls {
     this.#bindNumbers();
     this.#bindSliders();
     this.#bindChoices();
-    element('sizes').addEventListener('click', ({ target }) => {
-      if (target.value) sheet.set('size', Number(target.value));
-    });
+    for (const chip of this.#sizes) chip.addEventListener('click', () => sheet.set('size', Number(chip.value)));
     element('roll').addEventListener('click', () => sheet.set('seed', Math.floor(MAX_ROLLED_SEED * Math.random())));
     sheet.addEventListener('change', () => this.#show());
   }
 
   /** Bounds as the service has them. @param {import('./pictures.js').Limits} limits */
   setBounds(limits) {
-    for (const [name, input] of Object.entries(NUMBERS)) {
+    for (const [name, id] of Object.entries(NUMBERS)) {
       const { schema } = fieldNamed(this.#sheet, name);
-      setBounds(element(input), schema);
+      setBounds(inputOf(id), schema);
     }
     if (limits.max_size_px) this.#size.max = String(limits.max_size_px);
     const feather = fieldNamed(this.#sheet, 'mask_feather').schema;
-    Object.assign(this.#feather, { min: feather.minimum, max: feather.maximum });
+    setBounds(this.#feather, feather);
+    this.#feather.step = '0.01';
   }
 
   /** The first that is filled in wrongly. @returns {?HTMLInputElement} */
   get invalid() {
-    return Object.values(NUMBERS).map(element).find((input) => !input.checkValidity()) ?? null;
+    return Object.values(NUMBERS).map(inputOf).find((input) => !input.checkValidity()) ?? null;
   }
 
   /** Whether there is a border of a mask to be blended. @param {boolean} yes */
@@ -48,7 +54,7 @@ export class Controls {
 
   #bindNumbers() {
     for (const [name, id] of Object.entries(NUMBERS)) {
-      const input = element(id);
+      const input = inputOf(id);
       input.addEventListener('input', () => {
         if (input.value === '' && !input.validity.badInput) this.#sheet.unset(name);
         else if (input.checkValidity()) this.#sheet.set(name, input.valueAsNumber);
@@ -72,18 +78,19 @@ export class Controls {
 
   #bindChoices() {
     for (const [name, id] of Object.entries(SELECTS))
-      element(id).addEventListener('change', ({ target }) => this.#sheet.set(name, target.value));
+      selectOf(id).addEventListener('change', () => this.#sheet.set(name, selectOf(id).value));
     for (const [name, id] of Object.entries(RADIOS))
-      element(id).addEventListener('change', ({ target }) => this.#sheet.set(name, target.value));
+      for (const radio of element(id).querySelectorAll('input'))
+        radio.addEventListener('change', () => this.#sheet.set(name, radio.value));
   }
 
   #show() {
     const sheet = this.#sheet;
-    for (const [name, id] of Object.entries(NUMBERS)) this.#showNumber(element(id), name);
-    for (const [name, id] of Object.entries(SELECTS)) element(id).value = sheet.get(name);
+    for (const [name, id] of Object.entries(NUMBERS)) this.#showNumber(inputOf(id), name);
+    for (const [name, id] of Object.entries(SELECTS)) selectOf(id).value = sheet.get(name);
     for (const [name, id] of Object.entries(RADIOS))
-      element(id).querySelector(`[value="${CSS.escape(sheet.get(name))}"]`).checked = true;
-    for (const chip of element('sizes').children)
+      part(element(id), `[value="${CSS.escape(sheet.get(name))}"]`, HTMLInputElement).checked = true;
+    for (const chip of this.#sizes)
       chip.setAttribute('aria-pressed', String(Number(chip.value) === sheet.get('size')));
     element('file-quality-field').hidden = !['jpeg', 'webp'].includes(sheet.get('output.format'));
     element('aspect-field').hidden = sheet.usesContent;

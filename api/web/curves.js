@@ -103,8 +103,8 @@ export class Curves {
       this.#add('text', { x: MARGIN.left - 6, y: y(value) + 4, 'text-anchor': 'end' }, number(value));
     }
     this.#points.forEach((point, index) => {
-      const isNewLevel = index > 0 && point.level !== this.#points[index - 1].level;
-      if (isNewLevel)
+      const before = this.#points[index - 1]?.level;
+      if (before && point.level && point.level !== before)
         this.#add('line', { class: 'level', x1: x(point.step), x2: x(point.step), y1: MARGIN.top, y2: HEIGHT_PX - MARGIN.bottom });
     });
     this.#add('text', { x: x(0), y: HEIGHT_PX - 3 }, '0');

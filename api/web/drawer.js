@@ -1,6 +1,7 @@
 /** Every parameter there is, from the schema that the service tells: nothing here knows them by name but their order. */
 
 import { setBounds } from './controls.js';
+import { byId, part } from './dom.js';
 
 /** Where each is found. What is not named here comes last. */
 const GROUPS = {
@@ -23,9 +24,9 @@ const ELSEWHERE = ['preset', 'style_weights'];
 /** @typedef {import('./parameters.js').Field} Field */
 
 export class Drawer {
-  #dialog = document.getElementById('drawer');
-  #fields = document.getElementById('drawer-fields');
-  #search = document.getElementById('drawer-search');
+  #dialog = byId('drawer', HTMLDialogElement);
+  #fields = byId('drawer-fields', HTMLElement);
+  #search = byId('drawer-search', HTMLInputElement);
   #sheet;
   /** Brings a row up to date. @type {(() => void)[]} */
   #updates = [];
@@ -33,7 +34,7 @@ export class Drawer {
   /** @param {import('./parameters.js').Sheet} sheet */
   constructor(sheet) {
     this.#sheet = sheet;
-    document.getElementById('open-drawer').addEventListener('click', () => this.open());
+    byId('open-drawer', HTMLButtonElement).addEventListener('click', () => this.open());
     this.#search.addEventListener('input', () => this.#filter());
     this.#search.addEventListener('keydown', (event) => {
       if (event.key === 'Enter') event.preventDefault(); // it would close the drawer
@@ -65,14 +66,18 @@ export class Drawer {
     if (!this.#dialog.open) this.#dialog.showModal();
     if (!error) return;
     const name = error.pointer.replace(/^params\//, '').replaceAll('/', '.');
-    const rows = [...this.#fields.querySelectorAll('.parameter')];
-    const row = rows.filter(({ dataset }) => name === dataset.name || name.startsWith(`${dataset.name}.`)).pop();
+    const row = this.#rows.filter(({ dataset }) => name === dataset.name || name.startsWith(`${dataset.name}.`)).pop();
     if (!row) return;
     const sentence = row.appendChild(document.createElement('p'));
     sentence.className = 'field-problem';
     sentence.setAttribute('role', 'alert');
     sentence.textContent = error.detail;
-    row.querySelector('input, select').focus();
+    part(row, 'input, select', HTMLElement).focus();
+  }
+
+  /** @returns {HTMLElement[]} */
+  get #rows() {
+    return [...this.#fields.querySelectorAll('.parameter')].map((row) => /** @type {HTMLElement} */ (row));
   }
 
   #update() {
@@ -83,7 +88,7 @@ export class Drawer {
   /** Leaves what has the words in its name or description. */
   #filter() {
     const words = this.#search.value.toLowerCase().split(/\s+/);
-    for (const row of this.#fields.querySelectorAll('.parameter')) {
+    for (const row of this.#rows) {
       const text = row.dataset.name + row.querySelector('.hint').textContent.toLowerCase();
       row.classList.toggle('filtered', !words.every((word) => text.includes(word)));
     }
@@ -124,7 +129,7 @@ export class Drawer {
     back.setAttribute('aria-label', `${name}: as the manner has it`);
     back.addEventListener('click', () => {
       this.#sheet.unset(name);
-      row.querySelector('input, select')?.focus();
+      control?.element.focus();
     });
 
     const control = parts.length > 0 ? this.#switch(field) : this.#control(field);

@@ -1,7 +1,8 @@
 /** A place on the wall for pictures that somebody chooses, drops or pastes. */
 
-import { measures, picturesOf, readPicture, setAspect } from './pictures.js';
+import { part } from './dom.js';
 import { title } from './format.js';
+import { measures, picturesOf, readPicture, setAspect } from './pictures.js';
 
 export { setAspect };
 
@@ -31,9 +32,9 @@ export class Dropzone {
    */
   constructor(element, onChange, label = () => []) {
     this.#element = element;
-    this.#list = element.querySelector('.well-pictures');
-    this.#input = element.querySelector('input[type=file]');
-    this.#problem = element.querySelector('.field-problem');
+    this.#list = part(element, '.well-pictures', HTMLElement);
+    this.#input = part(element, 'input[type=file]', HTMLInputElement);
+    this.#problem = part(element, '.field-problem', HTMLElement);
     this.#onChange = onChange;
     this.#label = label;
 
@@ -43,7 +44,7 @@ export class Dropzone {
     });
     element.addEventListener('dragenter', () => this.#element.classList.add('dragging'));
     element.addEventListener('dragleave', (event) => {
-      if (!element.contains(event.relatedTarget)) this.#element.classList.remove('dragging');
+      if (!element.contains(/** @type {?Node} */ (event.relatedTarget))) this.#element.classList.remove('dragging');
     });
     element.addEventListener('drop', (event) => {
       event.preventDefault();
@@ -93,7 +94,7 @@ export class Dropzone {
   set(pictures) {
     for (const [picture, item] of this.#items) {
       if (pictures.includes(picture)) continue;
-      URL.revokeObjectURL(item.querySelector('img').src);
+      URL.revokeObjectURL(part(item, 'img', HTMLImageElement).src);
       this.#items.delete(picture);
     }
     for (const picture of pictures)

@@ -3,14 +3,14 @@
 import { setAspect } from './pictures.js';
 
 export class Easel {
-  #frame = element('easel');
+  #frame = byId('easel', HTMLElement);
   #canvas = /** @type {HTMLElement} */ (this.#frame.querySelector('.canvas'));
   #photograph = /** @type {HTMLImageElement} */ (this.#frame.querySelector('.photograph'));
   #painting = /** @type {HTMLImageElement} */ (this.#frame.querySelector('.painting'));
   #compare = /** @type {HTMLElement} */ (this.#frame.querySelector('.compare'));
   #cut = /** @type {HTMLInputElement} */ (this.#compare.querySelector('input'));
-  #compareToggle = element('compare');
-  #zoomToggle = element('zoom');
+  #compareToggle = byId('compare', HTMLElement);
+  #zoomToggle = byId('zoom', HTMLElement);
   /** Of the finished picture, which previews are smaller than; px. */
   #width = 0;
 
@@ -138,9 +138,4 @@ async function show(image, picture, isWanted) {
   image.src = next.src;
   image.hidden = false;
   return true;
-}
-
-/** @param {string} id @returns {HTMLElement} */
-function element(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }

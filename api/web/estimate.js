@@ -1,12 +1,13 @@
 /** What a picture would take, said before anybody waits for it. */
 
 import { estimate } from './api.js';
+import { byId } from './dom.js';
 import { bytes } from './pictures.js';
 
 const PATIENCE_MS = 400; // after the last change
 
 export class EstimateLine {
-  #line = document.getElementById('estimate');
+  #line = byId('estimate', HTMLElement);
   #timer = 0;
   #question = new AbortController();
   #asked = '';

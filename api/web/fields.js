@@ -1,6 +1,8 @@
 /** Says at a control of the form what is wrong with it. A control is found by the pointers that its block bears. */
 
-const form = document.getElementById('compose');
+import { byId } from './dom.js';
+
+const form = byId('compose', HTMLFormElement);
 
 /**
  * Shows each error at its field.
@@ -39,7 +41,8 @@ export function clearErrors() {
 function blockOf(pointer) {
   const path = pointer.split('/');
   for (let length = path.length; length > 0; length--) {
-    const block = form.querySelector(`[data-pointer~="${CSS.escape(path.slice(0, length).join('/'))}"]`);
+    const name = CSS.escape(path.slice(0, length).join('/'));
+    const block = /** @type {?HTMLElement} */ (form.querySelector(`[data-pointer~="${name}"]`));
     if (block && !block.hidden) return block;
   }
   return null;
@@ -47,7 +50,7 @@ function blockOf(pointer) {
 
 /** @param {HTMLElement} block @param {string} detail @returns {?HTMLElement} its control */
 function tell(block, detail) {
-  const control = block.querySelector('input, select, textarea');
+  const control = /** @type {?HTMLElement} */ (block.querySelector('input, select'));
   const sentence = block.querySelector('.field-problem') ?? block.appendChild(document.createElement('p'));
   sentence.className = 'field-problem';
   sentence.id ||= `problem-${block.dataset.pointer.split(' ')[0].replaceAll('/', '-')}`;

@@ -5,7 +5,6 @@ import { Card } from './card.js';
 import { confirm } from './confirm.js';
 import { isFinished } from './follow.js';
 import { jobTitle } from './format.js';
-import { forgetLosses, noteLosses } from './losses.js';
 import { showProblem } from './problem.js';
 
 const PAGE_JOBS = 24;
@@ -31,10 +30,10 @@ export class Gallery {
   #cards = new Map();
   /** @type {Set<string>} ids of those that had not ended when they were seen last */
   #unfinished = new Set();
-  #list = element('gallery');
-  #more = element('gallery-more');
-  #filter = /** @type {HTMLFormElement} */ (element('gallery-filter'));
-  #problem = element('gallery-problem');
+  #list = byId('gallery', HTMLElement);
+  #more = byId('gallery-more', HTMLElement);
+  #filter = byId('gallery-filter', HTMLFormElement);
+  #problem = byId('gallery-problem', HTMLElement);
   #timer = 0;
   #refreshedAt = -Infinity;
   /** @type {?string} where the next page begins */
@@ -73,7 +72,6 @@ export class Gallery {
 
   /** Brings one card up to date without asking again. @param {Job} job */
   update(job) {
-    noteLosses(job);
     this.#note(job);
     this.#cards.get(job.id)?.update(job);
   }
@@ -97,7 +95,6 @@ export class Gallery {
     if (!(await confirm(question, 'The picture, its previews and its manifest are removed for good.', 'Delete')))
       return false;
     await deleteJob(job.id);
-    forgetLosses(job.id);
     this.#takeDown(job.id);
     this.#wiring.onDeleted(job.id);
     this.refresh();
@@ -165,8 +162,8 @@ export class Gallery {
       if (!listed.has(id) && (next_cursor === null || id > last)) this.#takeDown(id);
     if (this.#pages === 1) this.#cursor = next_cursor;
     this.#add(jobs);
-    element('gallery-empty').hidden = this.#cards.size > 0 || this.#statuses.length > 0;
-    element('gallery-none').hidden = this.#cards.size > 0 || this.#statuses.length === 0;
+    byId('gallery-empty', HTMLElement).hidden = this.#cards.size > 0 || this.#statuses.length > 0;
+    byId('gallery-none', HTMLElement).hidden = this.#cards.size > 0 || this.#statuses.length === 0;
   }
 
   /** @param {Job[]} jobs */
@@ -176,8 +173,7 @@ export class Gallery {
         this.update(job);
         continue;
       }
-      noteLosses(job);
-      this.#note(job);
+        this.#note(job);
       const card = new Card(job, (deed, which) => this.#do(deed, which));
       card.element.dataset.job = job.id;
       this.#cards.set(job.id, card);
@@ -252,9 +248,4 @@ export class Gallery {
       showProblem(this.#problem, problem);
     }
   }
-}
-
-/** @param {string} id @returns {HTMLElement} */
-function element(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }

@@ -1,13 +1,14 @@
 /** One job: how far it is, what it looks like, what can be done with it. */
 
-import { cancelJob, getInput, getPreview, getResult, retryJob } from './api.js';
+import { cancelJob, getInput, getLosses, getPreview, getResult, retryJob } from './api.js';
 import { incident, tell, times } from './chronicle.js';
 import { Curves } from './curves.js';
 import { download } from './download.js';
 import { Easel } from './easel.js';
 import { follow, isFinished } from './follow.js';
 import { duration, jobTitle, medium, number, queuePlace, remaining, STATUS_NAMES } from './format.js';
-import { lossesOf, noteLosses } from './losses.js';
+import { withKept, withNewest } from './losses.js';
+import { persistently } from './patience.js';
 import { showProblem } from './problem.js';
 import { Timeline } from './timeline.js';
 
@@ -29,12 +30,14 @@ export class JobView {
   #job = null;
   #watch = new AbortController();
   #easel = new Easel();
-  #curves = new Curves(element('curves'));
-  #timeline = new Timeline(element('timeline'), element('newest'), (moment, isNewest) =>
+  #curves = new Curves(byId('curves', HTMLElement));
+  #timeline = new Timeline(byId('timeline', HTMLElement), byId('newest', HTMLElement), (moment, isNewest) =>
     this.#showMoment(moment, isNewest),
   );
   /** Previews that were fetched, by their steps. @type {Map<number, Promise<Blob>>} */
   #previews = new Map();
+  /** @type {import('./losses.js').Point[]} */
+  #losses = [];
   /** The finished picture. @type {?Promise<Blob>} */
   #result = null;
   /** @type {?Moment} */
@@ -52,7 +55,7 @@ export class JobView {
     this.#onClick('retry', async (job) => wiring.onNew(await retryJob(job.id)));
     this.#onClick('delete', wiring.onDelete);
     for (const what of /** @type {const} */ (['picture', 'manifest', 'both']))
-      this.#onClick(`download-${what}`, async (job) => download(job, what, (await this.#result) ?? null));
+      this.#onClick(`download-${what}`, async (job) => download(job, what, (await this.#result?.catch(() => null)) ?? null));
   }
 
   /** Shows the job and stays with it until it ends or `close` is called. @param {string} id */
@@ -65,13 +68,14 @@ export class JobView {
         const isFirst = this.#job === null;
         this.#render(job);
         if (isFirst) this.#showPhotograph(job, signal);
+        if (isFirst || isFinished(job)) this.#showKeptLosses(job, signal);
         this.#wiring.onUpdate(job);
       }
     } catch (problem) {
       if (signal.aborted) return;
-      if ([404, 410].includes(problem.status)) element('job-title').textContent = 'Nothing hangs here';
+      if ([404, 410].includes(problem.status)) byId('job-title', HTMLElement).textContent = 'Nothing hangs here';
       this.#renderTrouble(null);
-      showProblem(element('job-problem'), problem);
+      showProblem(byId('job-problem', HTMLElement), problem);
     }
   }
 
@@ -94,15 +98,16 @@ export class JobView {
     this.#isShowable = true;
     this.#timeline.clear();
     this.#easel.clear();
+    this.#losses = [];
     this.#curves.show([], 1);
     this.#curves.mark(null);
     for (const id of ['job-title', 'job-medium', 'job-state', 'job-incident', 'announcer', 'chronicle'])
-      element(id).textContent = '';
+      byId(id, HTMLElement).textContent = '';
     for (const id of ['advance', 'taking', 'cancel', 'retry', 'again', 'delete', 'past', 'origin', 'unseen'])
-      element(id).hidden = true;
+      byId(id, HTMLElement).hidden = true;
     this.#renderTrouble(null);
-    showProblem(element('job-problem'), null);
-    delete element('job').dataset.status;
+    showProblem(byId('job-problem', HTMLElement), null);
+    delete byId('job', HTMLElement).dataset.status;
   }
 
   /** An answer to a button that was pressed. @param {Job} job */
@@ -114,47 +119,47 @@ export class JobView {
   #render(job) {
     this.#job = job;
     const finished = isFinished(job);
-    element('job').dataset.status = job.status;
-    element('job-state').textContent = stateOf(job);
-    element('job-title').textContent = jobTitle(job);
-    element('job-medium').textContent = medium(job);
-    setText(element('job-incident'), incident(job));
+    const focused = document.activeElement;
+    byId('job', HTMLElement).dataset.status = job.status;
+    byId('job-state', HTMLElement).textContent = stateOf(job);
+    byId('job-title', HTMLElement).textContent = jobTitle(job);
+    byId('job-medium', HTMLElement).textContent = medium(job);
+    setText(byId('job-incident', HTMLElement), incident(job));
     document.title = `${finished ? '' : percentOf(job)} ${jobTitle(job)}`.trim();
 
-    element('advance').hidden = finished;
-    element('cancel').hidden = finished;
-    element('cancel').toggleAttribute('disabled', job.cancel_requested_at !== null);
-    element('again').hidden = !finished;
-    element('delete').hidden = !finished;
-    element('retry').hidden = !['failed', 'canceled'].includes(job.status);
-    element('taking').hidden = job.output === null;
-    if (job.error) showProblem(element('job-problem'), new Error(job.error.message));
+    byId('advance', HTMLElement).hidden = finished;
+    byId('cancel', HTMLElement).hidden = finished || job.cancel_requested_at !== null;
+    byId('again', HTMLElement).hidden = !finished;
+    byId('delete', HTMLElement).hidden = !finished;
+    byId('retry', HTMLElement).hidden = !['failed', 'canceled'].includes(job.status);
+    byId('taking', HTMLElement).hidden = job.output === null;
+    if (job.error) showProblem(byId('job-problem', HTMLElement), new Error(job.error.message));
     this.#renderProgress(job);
     this.#renderPast(job);
     this.#renderMoments(job);
-    noteLosses(job);
-    this.#curves.show(lossesOf(job.id), job.progress?.total_steps ?? job.params.steps);
+    this.#renderLosses(withNewest(this.#losses, job.progress));
     announce(job);
+    keepFocus(focused);
   }
 
   /** @param {Job} job */
   #renderProgress({ status, progress }) {
-    const bar = /** @type {HTMLProgressElement} */ (element('job-progress'));
+    const bar = byId('job-progress', HTMLProgressElement);
     if (progress) bar.value = progress.fraction;
     else bar.removeAttribute('value');
-    element('job-percent').textContent = percentOf({ progress });
-    element('job-eta').textContent = progress?.eta_seconds == null ? '' : remaining(progress.eta_seconds);
+    byId('job-percent', HTMLElement).textContent = percentOf({ progress });
+    byId('job-eta', HTMLElement).textContent = progress?.eta_seconds == null ? '' : remaining(progress.eta_seconds);
     const beginning = status === 'running' ? 'Looking at the pictures' : '';
-    element('job-detail').textContent = progress ? stepsOf(progress) : beginning;
+    byId('job-detail', HTMLElement).textContent = progress ? stepsOf(progress) : beginning;
   }
 
   /** @param {Job} job */
   #renderPast(job) {
-    element('past').hidden = job.history.length === 0;
-    tell(element('chronicle'), job.history);
-    setText(element('times'), times(job));
-    element('origin').hidden = job.retried_from === null;
-    element('origin').querySelector('a')?.setAttribute('href', `#job/${job.retried_from}`);
+    byId('past', HTMLElement).hidden = job.history.length === 0;
+    tell(byId('chronicle', HTMLElement), job.history);
+    setText(byId('times', HTMLElement), times(job));
+    byId('origin', HTMLElement).hidden = job.retried_from === null;
+    byId('origin', HTMLElement).querySelector('a')?.setAttribute('href', `#job/${job.retried_from}`);
   }
 
   /** @param {Job} job */
@@ -170,13 +175,20 @@ export class JobView {
     }
     const shape = output ?? progress;
     if (shape) this.#easel.setShape(shape.width_px, shape.height_px);
-    element('unseen').hidden = !output || this.#isShowable;
+    byId('unseen', HTMLElement).hidden = !output || this.#isShowable;
     this.#timeline.set(moments);
+  }
+
+  /** @param {import('./losses.js').Point[]} losses */
+  #renderLosses(losses) {
+    this.#losses = losses;
+    const { progress, params } = /** @type {Job} */ (this.#job);
+    this.#curves.show(losses, progress?.total_steps ?? params.steps);
   }
 
   /** Lies outside of the rest: the page can be used while the service is away. @param {?Error} trouble */
   #renderTrouble(trouble) {
-    setText(element('job-trouble'), trouble ? `${trouble.message} The page goes on asking.` : '');
+    setText(byId('job-trouble', HTMLElement), trouble ? `${trouble.message} The page goes on asking.` : '');
   }
 
   #fetchResult() {
@@ -185,18 +197,25 @@ export class JobView {
     this.#isShowable = job.output?.content_type !== 'image/tiff';
     if (!this.#isShowable) return;
     const { signal } = this.#watch;
-    this.#result = getResult(job.id, signal);
+    this.#result = persistently(() => getResult(job.id, signal), signal);
     this.#result.catch((problem) => {
-      this.#result = null;
-      if (!signal.aborted) showProblem(element('job-problem'), problem);
+      if (!signal.aborted) showProblem(byId('job-problem', HTMLElement), problem);
     });
   }
 
   /** @param {Job} job @param {AbortSignal} signal */
   async #showPhotograph({ id, inputs }, signal) {
     if (!inputs.content) return;
-    const picture = await getInput(id, inputs.content, signal).catch(() => null);
+    const sha256 = inputs.content;
+    const picture = await persistently(() => getInput(id, sha256, signal), signal).catch(() => null);
     if (picture) await this.#easel.showPhotograph(picture, () => !signal.aborted);
+  }
+
+  /** What was missed: before a reload, before it was opened, or in between. @param {Job} job @param {AbortSignal} signal */
+  async #showKeptLosses({ id, progress }, signal) {
+    if (!progress?.previews.length) return; // none are kept yet
+    const curve = await persistently(() => getLosses(id, signal), signal).catch(() => null);
+    if (curve && !signal.aborted) this.#renderLosses(withKept(curve, this.#losses));
   }
 
   /** @param {Moment} moment @param {boolean} isNewest */
@@ -219,31 +238,32 @@ export class JobView {
     const known = this.#previews.get(step);
     if (known) return known;
     const { id } = /** @type {Job} */ (this.#job);
-    const fetching = getPreview(id, step, this.#watch.signal);
+    const { signal } = this.#watch;
+    const fetching = persistently(() => getPreview(id, step, signal), signal);
     this.#previews.set(step, fetching);
-    fetching.catch(() => this.#previews.delete(step));
+    fetching.catch(() => {}); // thinned out meanwhile: whoever shows it sees to that
     return fetching;
   }
 
   /**
-   * Does what a button is for; while it is done, the button is out of use.
+   * Does what a button is for, once at a time.
    *
    * @param {string} id  of the button
    * @param {(job: Job) => unknown} action
    */
   #onClick(id, action) {
-    const button = element(id);
-    button.addEventListener('click', async () => {
-      const job = /** @type {Job} */ (this.#job);
+    let isDone = true;
+    byId(id, HTMLElement).addEventListener('click', async () => {
+      if (!isDone) return;
+      isDone = false; // not `disabled`: that would take the keyboard's focus away
       const { signal } = this.#watch;
-      button.toggleAttribute('disabled', true);
-      showProblem(element('job-problem'), null);
+      showProblem(byId('job-problem', HTMLElement), null);
       try {
-        await action(job);
+        await action(/** @type {Job} */ (this.#job));
       } catch (problem) {
-        if (!signal.aborted) showProblem(element('job-problem'), problem);
+        if (!signal.aborted) showProblem(byId('job-problem', HTMLElement), problem);
       } finally {
-        button.toggleAttribute('disabled', id === 'cancel' && this.#job?.cancel_requested_at != null);
+        isDone = true;
       }
     });
   }
@@ -252,11 +272,16 @@ export class JobView {
 /** @param {Moment} moment @param {boolean} isNewest */
 const nameOf = ({ step }, isNewest) => (isNewest ? 'The picture so far' : `The picture after step ${step}`);
 
+/** A button that goes away hands the focus to the title. @param {?Element} focused */
+function keepFocus(focused) {
+  if (focused instanceof HTMLElement && focused.hidden) byId('job-title', HTMLElement).focus();
+}
+
 /** Tells screen readers what has changed; of the steps, only every quarter. @param {Job} job */
 function announce(job) {
   const share = ANNOUNCED_SHARE * Math.floor((job.progress?.fraction ?? 0) / ANNOUNCED_SHARE);
   const done = job.status === 'running' && share > 0 ? `, ${100 * share} % done` : '';
-  setText(element('announcer'), `${stateOf(job)}${done}`);
+  setText(byId('announcer', HTMLElement), `${stateOf(job)}${done}`);
 }
 
 /** @param {Job} job */
@@ -284,9 +309,4 @@ function stepsOf({ step, total_steps, width_px, height_px, steps_per_second }) {
  */
 function setText(target, text) {
   if (target.textContent !== text) target.textContent = text;
-}
-
-/** @param {string} id @returns {HTMLElement} */
-function element(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
 }

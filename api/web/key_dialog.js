@@ -8,16 +8,16 @@ const NEEDED = 'This service asks for an API key.';
  * @param {() => void} onKey  the visitor has entered a key that no request was waiting for
  */
 export function wireKeys(onKey) {
-  const dialog = /** @type {HTMLDialogElement} */ (element('key-dialog'));
-  const field = /** @type {HTMLInputElement} */ (element('key'));
-  const remember = /** @type {HTMLInputElement} */ (element('key-remember'));
-  const button = element('key-button');
+  const dialog = byId('key-dialog', HTMLDialogElement);
+  const field = byId('key', HTMLInputElement);
+  const remember = byId('key-remember', HTMLInputElement);
+  const button = byId('key-button', HTMLElement);
 
   /** @param {string} reason @returns {Promise<boolean>} whether there is another key now */
   function ask(reason) {
     button.hidden = false;
-    element('key-reason').textContent = currentKey() ? sentence(reason) : NEEDED;
-    element('key-forget').hidden = currentKey() === null;
+    byId('key-reason', HTMLElement).textContent = currentKey() ? sentence(reason) : NEEDED;
+    byId('key-forget', HTMLElement).hidden = currentKey() === null;
     field.value = '';
     dialog.returnValue = '';
     dialog.showModal();
@@ -38,7 +38,7 @@ export function wireKeys(onKey) {
   button.addEventListener('click', async () => {
     if (await ask('Another key shows other pictures.')) onKey();
   });
-  element('key-forget').addEventListener('click', () => {
+  byId('key-forget', HTMLElement).addEventListener('click', () => {
     forgetKey();
     location.reload(); // so that nothing stays that the key had shown
   });
@@ -46,8 +46,3 @@ export function wireKeys(onKey) {
 
 /** @param {string} text */
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
-
-/** @param {string} id @returns {HTMLElement} */
-function element(id) {
-  return /** @type {HTMLElement} */ (document.getElementById(id));
-}

@@ -1,73 +1,49 @@
-/**
- * The losses of jobs as this browser has seen them, kept over a reload: the service tells only the newest.
- */
+/** The losses of a job over its steps. */
 
-const PREFIX = 'impasto.losses.';
-const MAX_POINTS = 400;
-const MAX_JOBS = 40;
-const SAVE_SECONDS = 2;
+/** What is drawn and told, the sum first. */
 export const NAMES = /** @type {const} */ (['total', 'style', 'content', 'tv']);
 
-/** @typedef {{step: number, level: number, total: number, style: number, content: number, tv: number}} Point */
+/**
+ * @typedef {object} Point
+ * @property {number} step
+ * @property {?number} level  of the pyramid; null where it is not known
+ * @property {number} total
+ * @property {number} style
+ * @property {number} content
+ * @property {number} tv
+ */
 
-/** @type {Map<string, Point[]>} */
-const known = new Map();
-/** @type {Map<string, number>} when each was written last, ms */
-const savedAt = new Map();
-
-/** The points of a job in the order of their steps. @param {string} id @returns {Point[]} */
-export function lossesOf(id) {
-  if (!known.has(id)) known.set(id, load(id));
-  return known.get(id) ?? [];
-}
-
-/** Takes note of the progress of a job. @param {import('./api.js').Job} job */
-export function noteLosses({ id, status, progress }) {
-  if (!progress?.losses) return;
+/**
+ * The points with the newest, if it is new.
+ *
+ * @param {Point[]} points  in the order of their steps
+ * @param {?import('./api.js').Progress} progress
+ * @returns {Point[]}
+ */
+export function withNewest(points, progress) {
+  if (!progress?.losses || points.at(-1)?.step === progress.step) return points;
   const { step, level, losses } = progress;
-  let points = lossesOf(id);
-  if (points.at(-1)?.step === step) return;
   // A job that goes on from a checkpoint does some steps again.
-  points = points.filter((point) => point.step < step);
-  points.push({ step, level, ...losses });
-  if (points.length > MAX_POINTS) points = points.filter((_, index) => index % 2 === points.length % 2);
-  known.set(id, points);
-  const now = performance.now();
-  if (status === 'running' && now - (savedAt.get(id) ?? -Infinity) < 1000 * SAVE_SECONDS) return;
-  savedAt.set(id, now);
-  save(id, points);
+  return [...points.filter((point) => point.step < step), { step, level, ...losses }];
 }
 
-/** @param {string} id  of a job that was deleted */
-export function forgetLosses(id) {
-  known.delete(id);
-  try {
-    localStorage.removeItem(PREFIX + id);
-  } catch {
-    // Storage is switched off: there is nothing to forget.
-  }
-}
-
-/** @param {string} id @returns {Point[]} */
-function load(id) {
-  try {
-    /** @type {number[][]} */
-    const rows = JSON.parse(localStorage.getItem(PREFIX + id) ?? '[]');
-    return rows.map(([step, level, total, style, content, tv]) => ({ step, level, total, style, content, tv }));
-  } catch {
-    return [];
-  }
-}
-
-/** @param {string} id @param {Point[]} points */
-function save(id, points) {
-  const rows = points.map(({ step, level, total, style, content, tv }) => [step, level, total, style, content, tv]);
-  try {
-    localStorage.setItem(PREFIX + id, JSON.stringify(rows));
-    // Ids begin with the time of their making: the first are the oldest.
-    const stored = Object.keys(localStorage).filter((name) => name.startsWith(PREFIX)).sort();
-    for (const old of stored.slice(0, -MAX_JOBS)) localStorage.removeItem(old);
-  } catch {
-    // Storage is full or switched off: the curve begins anew after a reload.
-  }
+/**
+ * What the service has kept, and what came after it.
+ *
+ * @param {import('./api.js').LossCurve} curve
+ * @param {Point[]} points  that this page has seen itself
+ * @returns {Point[]}
+ */
+export function withKept({ step: steps, total, style, content, tv }, points) {
+  const levels = new Map(points.map((point) => [point.step, point.level]));
+  const kept = steps.map((step, at) => ({
+    step,
+    level: levels.get(step) ?? null,
+    total: total[at],
+    style: style[at],
+    content: content[at],
+    tv: tv[at],
+  }));
+  const last = steps.at(-1) ?? -1;
+  return [...kept, ...points.filter((point) => point.step > last)];
 }

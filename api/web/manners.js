@@ -1,10 +1,11 @@
 /** The presets as cards, each with a picture of what it does to the same photograph. */
 
+import { byId } from './dom.js';
 import { title } from './format.js';
 
 export class Manners {
-  #element = document.getElementById('presets');
-  #summary = document.getElementById('preset-summary');
+  #element = byId('presets', HTMLElement);
+  #summary = byId('preset-summary', HTMLElement);
   #sheet;
 
   /** @param {import('./parameters.js').Sheet} sheet */
@@ -43,8 +44,7 @@ export class Manners {
 
   #show() {
     const { name, summary, source } = this.#sheet.preset;
-    const radio = this.#element.querySelector(`[value="${CSS.escape(name)}"]`);
-    if (radio) radio.checked = true;
+    for (const radio of this.#element.querySelectorAll('input')) radio.checked = radio.value === name;
     this.#summary.textContent = summary;
     this.#summary.title = source;
   }

@@ -1,7 +1,8 @@
 /** The dialog in which somebody paints where a painting applies, with a mouse, a pen, a finger or the keyboard. */
 
+import { byId, part } from './dom.js';
+import { Mask, READY_MADE } from './mask.js';
 import { bytes, setAspect } from './pictures.js';
-import { Mask } from './mask.js';
 
 const MAX_UNDO = 30;
 const VEIL = 0.62;
@@ -20,16 +21,16 @@ const KEY_STEP = 0.02; // of the long side, for each press of an arrow key
  */
 
 export class MaskDialog {
-  #dialog = document.getElementById('mask-dialog');
-  #stage = this.#part('.mask-stage');
-  #photograph = this.#part('.mask-photograph');
-  #veil = this.#part('.mask-veil');
-  #others = this.#part('.mask-others');
-  #ring = this.#part('.mask-ring');
-  #size = this.#part('#mask-size');
-  #softness = this.#part('#mask-softness');
-  #undo = this.#part('[value=undo]');
-  #status = this.#part('.mask-status');
+  #dialog = byId('mask-dialog', HTMLDialogElement);
+  #stage = part(this.#dialog, '.mask-stage', HTMLElement);
+  #photograph = part(this.#dialog, '.mask-photograph', HTMLImageElement);
+  #veil = part(this.#dialog, '.mask-veil', HTMLCanvasElement);
+  #others = part(this.#dialog, '.mask-others', HTMLCanvasElement);
+  #ring = part(this.#dialog, '.mask-ring', HTMLElement);
+  #size = byId('mask-size', HTMLInputElement);
+  #softness = byId('mask-softness', HTMLInputElement);
+  #undo = part(this.#dialog, '[value=undo]', HTMLButtonElement);
+  #status = byId('mask-status', HTMLElement);
   /** @type {Mask} */
   #mask;
   /** @type {Subject} */
@@ -44,7 +45,8 @@ export class MaskDialog {
   #settle = () => {};
 
   constructor() {
-    this.#dialog.addEventListener('click', ({ target }) => this.#act(target.closest('button')));
+    for (const button of this.#dialog.querySelectorAll('button'))
+      button.addEventListener('click', () => this.#act(button));
     this.#dialog.addEventListener('keydown', (event) => this.#onKey(event));
     this.#dialog.addEventListener('close', () => this.#settle(undefined));
     this.#dialog.addEventListener('input', () => this.#moveRing());
@@ -71,7 +73,7 @@ export class MaskDialog {
     this.#mask = subject.mask ? subject.mask.resized(empty.width, empty.height).copy() : empty;
     this.#before = [];
     this.#cursor = { x: this.#mask.width / 2, y: this.#mask.height / 2 };
-    this.#part('h2').textContent = `Where ‘${subject.name}’ paints`;
+    part(this.#dialog, 'h2', HTMLElement).textContent = `Where ‘${subject.name}’ paints`;
     this.#dialog.style.setProperty('--veil', `rgb(${subject.colour.join(' ')})`);
     setAspect(this.#dialog, this.#mask.width, this.#mask.height);
     this.#showPhotograph();
@@ -90,16 +92,11 @@ export class MaskDialog {
     }
   }
 
-  /** @template {HTMLElement} T @param {string} selector */
-  #part(selector) {
-    return this.#dialog.querySelector(selector);
-  }
-
-  /** @param {?HTMLButtonElement} button */
+  /** @param {HTMLButtonElement} button */
   #act(button) {
-    const ready = button?.dataset.ready;
+    const ready = /** @type {keyof typeof READY_MADE | undefined} */ (button.dataset.ready);
     if (ready) return this.#change(() => this.#mask.become(ready));
-    switch (button?.value) {
+    switch (button.value) {
       case 'use':
         // One that covers nothing would leave its painting out: nobody means that.
         return this.#settle(this.#mask.share === 0 ? null : this.#mask);
@@ -209,7 +206,7 @@ export class MaskDialog {
     return {
       radius: (pressure * this.#size.valueAsNumber * this.#longSide) / 200,
       softness: this.#softness.valueAsNumber / 100,
-      erases: this.#part('[name=mask-tool]:checked').value === 'erase',
+      erases: part(this.#dialog, '[value=erase]', HTMLInputElement).checked,
     };
   }
 
@@ -269,7 +266,7 @@ export class MaskDialog {
 
   /** @param {'brush' | 'erase'} tool */
   #take(tool) {
-    this.#part(`[name=mask-tool][value=${tool}]`).checked = true;
+    part(this.#dialog, `[name=mask-tool][value=${tool}]`, HTMLInputElement).checked = true;
   }
 
   async #save() {

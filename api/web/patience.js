@@ -50,6 +50,27 @@ export async function patiently(attempt, signal) {
   }
 }
 
+/**
+ * Tries until it works or is refused: for what belongs on the page, however long the service is away.
+ *
+ * @template T
+ * @param {() => Promise<T>} attempt
+ * @param {AbortSignal} signal
+ * @returns {Promise<T>}
+ */
+export async function persistently(attempt, signal) {
+  const backoff = new Backoff();
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      await sleep(backoff.next(error), signal);
+      signal.throwIfAborted();
+    }
+  }
+}
+
 /** @param {number} seconds @param {AbortSignal} [signal]  wakes it early @returns {Promise<void>} */
 export function sleep(seconds, signal) {
   return new Promise((resolve) => {

@@ -24,6 +24,7 @@ const THUMBNAIL_PX = 1024; // a picture on the wall is about half as tall, and s
 const MAX_FOLDER_FILES = 200;
 const HEAD_BYTES = 12;
 const KINDS = 'JPEG, PNG, WebP and TIFF are';
+const UNITS = ['bytes', 'kB', 'MB', 'GB'];
 
 /** What each kind of file that the service reads begins with. */
 const SIGNATURES = {
@@ -45,10 +46,10 @@ export const holdsFiles = (transfer) => Boolean(transfer?.types.includes('Files'
  */
 export async function picturesOf(transfer) {
   const items = [...(transfer?.items ?? [])].filter(({ kind }) => kind === 'file');
-  const entries = items.map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]);
+  const dropped = items.map((item) => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));
   const found = [];
-  for (const [entry, file] of entries) {
-    if (entry?.isDirectory) found.push(...(await picturesIn(entry)));
+  for (const { entry, file } of dropped) {
+    if (entry?.isDirectory) found.push(...(await picturesIn(/** @type {FileSystemDirectoryEntry} */ (entry))));
     else if (file) found.push(file);
   }
   return found;
@@ -80,15 +81,20 @@ export const measures = ({ file, width, height }) =>
 
 /** '3.1 MB', '16 GB' @param {number} count */
 export function bytes(count) {
-  const [unit, size] = [['GB', 2 ** 30], ['MB', 2 ** 20], ['kB', 2 ** 10]].find(([, each]) => count >= each) ?? ['bytes', 1];
-  return `${number(count / size)} ${unit}`;
+  const power = Math.min(UNITS.length - 1, Math.floor(Math.log2(Math.max(1, count)) / 10));
+  return `${number(count / 1024 ** power)} ${UNITS[power]}`;
 }
 
 /** Gives a frame the shape of its picture. @param {HTMLElement} frame */
 export const setAspect = (frame, width, height) =>
   frame.style.setProperty('--aspect', String(width / height));
 
-/** A folder's pictures by name; what else lies in it is passed over. @returns {Promise<File[]>} */
+/**
+ * A folder's pictures by name; what else lies in it is passed over.
+ *
+ * @param {FileSystemDirectoryEntry} folder
+ * @returns {Promise<File[]>}
+ */
 async function picturesIn(folder) {
   const reader = folder.createReader();
   const found = [];

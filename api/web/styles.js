@@ -1,5 +1,6 @@
 /** The paintings: how much of each, in which order, and where it paints. */
 
+import { part } from './dom.js';
 import { Dropzone } from './dropzone.js';
 import { title } from './format.js';
 import { Mask } from './mask.js';
@@ -32,7 +33,8 @@ export class Styles {
   #zone;
   /** @type {Map<Picture, Painting>} */
   #paintings = new Map();
-  #element;
+  /** Whether an earlier job, whose settings are used again, named the weights. */
+  #areNamed = false;
   #onChange;
   #getPhotograph;
   #dialog = new MaskDialog();
@@ -45,8 +47,7 @@ export class Styles {
    * @param {() => ?Picture} wiring.getPhotograph  over which masks are painted
    */
   constructor(element, { onChange, getPhotograph }) {
-    this.#element = element;
-    this.#explanation = element.querySelector('.masks-explained');
+    this.#explanation = part(element, '.masks-explained', HTMLElement);
     this.#onChange = onChange;
     this.#getPhotograph = getPhotograph;
     this.#zone = new Dropzone(element, () => this.#reconcile(), (picture) => this.#controls(picture));
@@ -62,10 +63,11 @@ export class Styles {
     return this.#zone.pictures.map(({ file }) => file);
   }
 
-  /** Of `params.style_weights`; null where all count the same. @returns {?number[]} */
+  /** Of `params.style_weights`; null where all count the same and nobody has said so. @returns {?number[]} */
   get weights() {
     const weights = this.#inOrder.map(({ weight }) => weight);
-    return weights.every((weight) => weight === weights[0]) ? null : weights;
+    const areEqual = weights.every((weight) => weight === weights[0]);
+    return areEqual && !this.#areNamed ? null : weights;
   }
 
   get hasMasks() {
@@ -103,6 +105,7 @@ export class Styles {
    */
   async fill(pictures, weights, maskFiles) {
     const masks = await Promise.all(maskFiles.map((file) => Mask.from(file)));
+    this.#areNamed = weights !== null;
     this.#paintings.clear();
     pictures.forEach((picture, index) =>
       this.#paintings.set(picture, {

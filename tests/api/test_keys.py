@@ -372,6 +372,7 @@ OF_A_FINISHED_JOB = {
     ("GET", "/v1/jobs/<job_id>/manifest"): 200,
     ("GET", "/v1/jobs/<job_id>/preview"): 404,  # it was never told of one
     ("GET", "/v1/jobs/<job_id>/preview?step=1"): 200,
+    ("GET", "/v1/jobs/<job_id>/losses"): 404,  # none were stored
     ("GET", "/v1/jobs/<job_id>/inputs/<sha256>"): 200,
     ("GET", "/v1/jobs/<job_id>/events"): 200,
     ("POST", "/v1/jobs/<job_id>/cancel"): 409,
@@ -384,6 +385,7 @@ OF_A_WAITING_JOB = {
     ("GET", "/v1/jobs/<job_id>/manifest"): 409,
     ("GET", "/v1/jobs/<job_id>/preview"): 404,
     ("GET", "/v1/jobs/<job_id>/preview?step=1"): 200,
+    ("GET", "/v1/jobs/<job_id>/losses"): 404,  # none were stored
     ("GET", "/v1/jobs/<job_id>/inputs/<sha256>"): 200,
     ("GET", "/v1/jobs/<job_id>/events"): 200,
     ("POST", "/v1/jobs/<job_id>/retry"): 409,

@@ -57,6 +57,8 @@ def unavailable(api: FlaskClient, method: str, path: str, seconds: float = QUICK
         ("GET", f"{NO_JOB}/result"),
         ("GET", f"{NO_JOB}/manifest"),
         ("GET", f"{NO_JOB}/preview"),
+        ("GET", f"{NO_JOB}/events"),
+        ("GET", f"{NO_JOB}/inputs/{'0' * 64}"),
         ("GET", "/v1/workers"),
     ],
 )
@@ -129,7 +131,8 @@ def test_an_s3_that_goes_away_is_told_in_time_and_its_return_needs_nobody(
         ("POST", job.urls.retry),
         ("GET", f"{job.urls.result}?proxy=1"),
         ("GET", job.urls.manifest),
-        ("GET", job.urls.preview),
+        ("GET", f"{job.urls.preview}?step=1"),
+        ("GET", f"{job.urls.self}/inputs/{job.inputs.content}"),
     )
     unready(api)
     started = time.monotonic()
@@ -199,7 +202,7 @@ def test_without_s3_jobs_can_still_be_followed_and_canceled(
     blind = create_app(change(s3_endpoint_url=f"http://{CLOSED}")).test_client()
     assert blind.get(f"/v1/jobs/{job_id}").get_json()["status"] == "queued"
     assert blind.post(f"/v1/jobs/{job_id}/cancel").get_json()["status"] == "canceled"
-    unavailable(blind, "GET", f"/v1/jobs/{job_id}/preview")
+    unavailable(blind, "GET", f"/v1/jobs/{job_id}/preview?step=1")
 
 
 @pytest.mark.parametrize("answers", [False, True])

@@ -7,9 +7,9 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from shared.jobs import Job, StoredOutput
+from shared.jobs import Job, LossCurve, StoredOutput
 from shared.records import JobRecords
-from shared.storage import Storage, input_key, preview_key
+from shared.storage import Storage, input_key, losses_key, preview_key
 from tests.api.conftest import CONTENT, STYLE, Report, post
 
 FIRST, SECOND = b"\xff\xd8first", b"\xff\xd8second"
@@ -86,6 +86,15 @@ def test_only_the_images_of_that_job_are_given(
     assert job.inputs.content is not None
     storage.delete(input_key(job.inputs.content))
     assert api.get(f"/v1/jobs/{job.id}/inputs/{job.inputs.content}").status_code == 404
+
+
+def test_how_the_losses_fell_is_told_from_the_first_preview_on(
+    api: FlaskClient, job: Job, storage: Storage
+) -> None:
+    assert api.get(job.urls.losses).status_code == 404
+    curve = LossCurve(step=[1, 5], content=[2, 1], style=[3, 2], tv=[0, 0], total=[5, 3])
+    storage.put(losses_key(job.id), curve.model_dump_json().encode(), "application/json")
+    assert LossCurve.model_validate_json(api.get(job.urls.losses).data) == curve
 
 
 def test_previews_stay_when_the_job_has_ended(

@@ -25,6 +25,16 @@ def test_presets_are_listed_with_every_parameter_and_their_schema(api: FlaskClie
         assert set(preset["parameters"]) == set(answer["parameters_schema"]["properties"])
 
 
+def test_presets_come_with_what_is_taken_here(api: FlaskClient, settings: Settings) -> None:
+    limits = api.get("/v1/presets").get_json()["limits"]
+    for name in ("max_request_bytes", "max_image_bytes", "max_styles", "max_size_px"):
+        assert limits[name] == getattr(settings, name)
+    image = settings.image_limits
+    assert limits["max_image_pixels"] == image.max_pixels
+    for name in ("min_side_px", "max_side_px", "max_aspect_ratio"):
+        assert limits[name] == getattr(image, name)
+
+
 def test_presets_say_which_images_they_need(api: FlaskClient) -> None:
     presets = api.get("/v1/presets").get_json()["presets"]
     without_content = [preset["name"] for preset in presets if not preset["uses_content"]]

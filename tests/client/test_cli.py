@@ -534,7 +534,10 @@ def test_presets_are_shown_without_any_service(run: Run) -> None:
 
 def test_presets_are_printed_as_the_service_lists_them(run: Run, url: str) -> None:
     printed = json.loads(run("presets", "--json", env={"IMPASTO_URL": NOBODY}).stdout)
-    assert printed == httpx.get(f"{url}/v1/presets").json()
+    listed = httpx.get(f"{url}/v1/presets").json()
+    assert printed == {name: listed[name] for name in printed}
+    assert printed["presets"]
+    assert printed["parameters_schema"]
 
 
 def test_every_parameter_is_explained_in_the_width_of_the_terminal() -> None:

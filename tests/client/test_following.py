@@ -139,9 +139,7 @@ def test_a_follower_does_not_notice_that_the_line_breaks(
     following = far.follow(job_id)
     next(following)
     for number in (1, 2):
-        breaking = threading.Thread(
-            target=when, args=(lambda: streams(heard)[number - 1 :], line.reset)
-        )
+        breaking = threading.Thread(target=break_stream, args=(line, heard, number))
         breaking.start()
         assert next(following).status == QUEUED  # what a poll says in between
         breaking.join()
@@ -151,12 +149,13 @@ def test_a_follower_does_not_notice_that_the_line_breaks(
     assert len(streams(heard)) >= 2
 
 
-def when(condition: Callable[[], object], do: Callable[[], object]) -> None:
+def break_stream(line: Proxy, heard: list[str], number: int) -> None:
+    """Once it has begun, and told how the job is."""
     deadline = time.monotonic() + 30
-    while not condition() and time.monotonic() < deadline:
+    while len(streams(heard)) < number and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(0.5)  # the first event is on its way
-    do()
+    time.sleep(0.5)
+    line.reset()
 
 
 def test_a_service_that_is_away_for_a_while_is_waited_for(

@@ -4,6 +4,7 @@ import contextlib
 import io
 import resource
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,45 @@ def test_a_corrupt_colour_profile_does_not_spoil_the_picture() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_bytes_after_the_picture_are_ignored(kind: str) -> None:
     assert size(encoded(FLAG, kind) + b"\0trailing" * 100) == (64, 32)
+
+
+def test_a_film_behind_a_photograph_is_not_taken_for_its_scans() -> None:
+    film = b"\xff\xda" * 1000  # as any long run of bytes has them by chance
+    assert check_image(encoded(FLAG, "JPEG") + film) == (32, 64)
+
+
+def test_a_jpeg_of_scans_in_its_thumbnail_is_read() -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + b"\xff\xda" * 1000
+    assert check_image(encoded(FLAG, "JPEG", exif=exif)) == (32, 64)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("missing", [3, 100, 0.5])
+def test_a_truncated_jpeg_is_found_though_it_is_checked_at_an_eighth_of_its_size(
+    options: dict[str, object], mode: str, missing: float
+) -> None:
+    noise = Image.effect_noise((256, 256), 90).convert(mode)
+    data = encoded(noise, "JPEG", **options)
+    assert check_image(data) == (256, 256)
+    cut = int(missing if missing > 1 else missing * len(data))
+    with pytest.raises(InvalidImage, match="truncated"):
+        check_image(data[:-cut])
+
+
+def test_a_jpeg_is_checked_in_less_memory_than_its_pixels_take() -> None:
+    asked: list[int] = []
+
+    @contextlib.contextmanager
+    def room(size_bytes: int) -> Iterator[None]:
+        asked.append(size_bytes)
+        yield
+
+    image = Image.new("RGB", (1000, 1000))
+    check_image(encoded(image, "JPEG"), room=room)
+    check_image(encoded(image, "JPEG", progressive=True), room=room)
+    check_image(encoded(image, "WEBP"), room=room)
+    assert asked == [100_000, 6_100_000, 16_000_000]
 
 
 @pytest.mark.parametrize("data", NOT_IMAGES.values(), ids=NOT_IMAGES)

@@ -147,10 +147,14 @@ def open_page(browser: Browser, watch: Watch, width: int, theme: str) -> Open:
 
 @pytest.fixture
 def page(stack, open_page: Open) -> Iterator[Page]:
-    """The page of the whole system, opened and ready."""
+    """The page of the whole system, opened and ready. Afterwards nothing is painted any more."""
     with open_page(stack.url) as page:
         expect(page.get_by_role("button", name="Paint", exact=True)).to_be_enabled()
         yield page
+    with httpx.Client(base_url=stack.url) as api:
+        unfinished = {"status": "queued,running"}
+        for job in api.get("/v1/jobs", params=unfinished).raise_for_status().json()["jobs"]:
+            api.post(job["urls"]["cancel"])
 
 
 class Front:

@@ -29,7 +29,7 @@ def card(page: Page, job_id: str) -> Locator:
 
 
 def show(page: Page, which: str) -> None:
-    page.locator("#gallery-filter").get_by_text(which, exact=True).click()
+    page.get_by_role("radio", name=which, exact=True).check()
 
 
 def status(front: Front, job_id: str) -> str:
@@ -79,6 +79,7 @@ def test_each_work_says_where_it_is(quiet: Front, hall: Page, post: Post, finish
     expect(card(hall, first)).to_contain_text("Next in line")
     expect(card(hall, second)).to_contain_text("One picture is ahead of it")
     expect(card(hall, finished)).to_contain_text(TITLE)
+    card(hall, finished).scroll_into_view_if_needed()  # pictures are fetched when they are seen
     expect(card(hall, finished).locator("img")).to_have_js_property("naturalWidth", 96)
 
 
@@ -91,6 +92,7 @@ def test_a_large_picture_is_not_fetched_to_be_shown_small(
     with open_page(quiet.url) as page:
         page.on("request", lambda request: asked.append(request.url))
         page.reload()
+        card(page, large).scroll_into_view_if_needed()
         expect(card(page, large).locator("img")).to_have_js_property("naturalWidth", 96)
     assert any(url.endswith("preview?step=90") for url in asked)
     assert not any("/result" in url for url in asked)

@@ -151,6 +151,7 @@ def test_the_page_says_that_the_service_is_away_and_goes_on_when_it_is_back(
         job = httpx.post(f"{front.url}/v1/jobs", files=files, data=form).json()
         with open_page(front.url, f"/#job/{job['id']}") as page:
             expect(page.locator("#job-percent")).to_have_text(re.compile(r"\d+ %"))
+            expect(page.get_by_role("img", name="The picture so far")).to_be_visible()
             front.stop()
             expect(page.locator("#job-trouble")).to_contain_text("does not answer")
             expect(page.locator("#workers")).to_contain_text("does not answer")

@@ -113,7 +113,7 @@ def test_jobs_that_wait_for_their_owner_get_no_message_and_hide_nobody_behind_th
 ) -> None:
     records = JobRecords(valkey, settings.model_copy(update={"republish_seconds": 0.01}))
     reconciler = Reconciler(valkey, records, Publisher(settings), interval_seconds=60)
-    jobs = [job_request(owner="ann") for _ in range(101)]
+    jobs = [job_request(owner="ann") for _ in range(1000)]
     for job in jobs:
         assert records.create(job, max_running_jobs=1) is None
         lease = records.claim(job.id, "w1")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from shared.jobs import Progress
+from shared.jobs import LossCurve, Progress
 from shared.parameters import Parameters
 from shared.settings import Settings
-from shared.storage import Storage, preview_key, previews_prefix
-from worker import reports
+from shared.storage import Storage, job_prefix, losses_key, preview_key, previews_prefix
+from worker import reports, timeline
 from worker.engine import VGG19, Stylization, load_weights
 from worker.reports import Reporter
 
@@ -29,7 +29,7 @@ def run() -> Stylization:
 @pytest.fixture(autouse=True)
 def _nothing_is_left(storage: Storage) -> Iterator[None]:
     yield
-    storage.delete_prefix(previews_prefix(JOB))
+    storage.delete_prefix(job_prefix(JOB))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def stored(storage: Storage) -> list[int]:
 def paint(run: Stylization, reporter: Reporter, steps: int = STEPS) -> Progress:
     for progress in run:
         reporter.step(progress, preview_wanted=True)
-        reporter._wait_for_preview()
+        reporter._timeline.wait(10)
         if progress.step == steps:
             break
     return reporter.finish(progress) if steps == STEPS else reporter.describe(progress)
@@ -57,7 +57,7 @@ def paint(run: Stylization, reporter: Reporter, steps: int = STEPS) -> Progress:
 def test_a_timeline_that_grows_long_is_thinned_evenly_and_ends_with_the_picture(
     run: Stylization, storage: Storage, eager: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "MAX_PREVIEWS", 8)
+    monkeypatch.setattr(timeline, "MAX_PREVIEWS", 8)
     last = paint(run, Reporter(JOB, run, storage, eager, lambda progress: None))
 
     assert last.previews == stored(storage)
@@ -69,13 +69,29 @@ def test_a_timeline_that_grows_long_is_thinned_evenly_and_ends_with_the_picture(
     assert (picture.format, picture.size) == ("JPEG", (32, 32))
 
 
+def test_the_losses_are_kept_with_the_previews_and_thinned_alike(
+    run: Stylization, storage: Storage, eager: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeline, "MAX_SAMPLES", 8)
+    monkeypatch.setattr(reports, "PROGRESS_SHARE", 1e6)
+    last = paint(run, Reporter(JOB, run, storage, eager, lambda progress: None))
+
+    curve = LossCurve.model_validate_json(storage.get(losses_key(JOB)))
+    assert (curve.step[0], curve.step[-1]) == (1, STEPS)
+    assert 4 <= len(curve.step) <= 8
+    assert curve.step == sorted(set(curve.step))
+    assert last.losses is not None
+    assert list(curve.samples())[-1] == (STEPS, last.losses)
+    assert curve.total[0] > curve.total[-1]
+
+
 def test_a_job_that_nobody_watched_has_its_first_and_its_last_preview(
     run: Stylization, storage: Storage, eager: Settings
 ) -> None:
     reporter = Reporter(JOB, run, storage, eager, lambda progress: None)
     for progress in run:
         reporter.step(progress, preview_wanted=False)
-        reporter._wait_for_preview()
+        reporter._timeline.wait(10)
     assert reporter.finish(progress).previews == stored(storage) == [1, STEPS]
 
 
@@ -89,6 +105,8 @@ def test_a_resumed_run_keeps_the_timeline_until_the_step_from_which_it_goes_on(
 
     after = Reporter(JOB, run, storage, eager, lambda progress: None)
     assert paint(run, after, steps=7).previews == [*range(1, 7), 7]
+    curve = LossCurve.model_validate_json(storage.get(losses_key(JOB)))
+    assert (curve.step[0], curve.step[-1]) == (1, 7)
 
 
 def test_where_s3_is_away_the_run_goes_on_without_a_timeline(

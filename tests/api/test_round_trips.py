@@ -1,0 +1,194 @@
+"""What a request costs Redis: clients poll all the time, and all wait for the same server."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+from redis.connection import AbstractConnection
+
+from api.app import create_app
+from shared.jobs import Job, JobList, Progress, StoredOutput
+from shared.keys import ApiKeys
+from shared.messaging import ProgressWriter
+from shared.records import JobRecords
+from shared.settings import Settings
+from tests.api.conftest import Change, Report, form, post
+
+Sent = list[Any]
+PROGRESS = Progress(
+    step=5,
+    total_steps=50,
+    fraction=0.1,
+    level=1,
+    width_px=96,
+    height_px=72,
+    losses=None,
+    steps_per_second=None,
+    eta_seconds=None,
+)
+
+
+@pytest.fixture
+def count(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    """Counts how often this process sends something to Redis, and waits for the answer."""
+    sent: Sent = []
+    send = AbstractConnection.send_packed_command
+
+    def counted(connection: AbstractConnection, command: Any, *args: Any, **options: Any) -> None:
+        sent.append(command)
+        send(connection, command, *args, **options)
+
+    @contextmanager
+    def counting() -> Iterator[Sent]:
+        sent.clear()
+        yield sent
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+    return counting
+
+
+@pytest.fixture
+def job(api: FlaskClient) -> Job:
+    return Job.model_validate(post(api).json)
+
+
+def test_a_poll_is_one_round_trip(
+    api: FlaskClient,
+    job: Job,
+    count: Callable[[], Any],
+    report: Report,
+    paint: Callable[[str], StoredOutput],
+) -> None:
+    def poll(status: str) -> Job:
+        with count() as sent:
+            answer = api.get(job.urls.self)
+        assert len(sent) == 1
+        found = Job.model_validate(answer.json)
+        assert found.status == status
+        return found
+
+    api.get(job.urls.self)  # looks whether keys are needed here, which is remembered for a while
+    assert poll("queued").queue_position == 0
+    progress = report(job.id, step=5)
+    assert poll("queued").progress is None  # nobody paints it: what lies there is of an older time
+    output = paint(job.id)
+    assert poll("succeeded").progress == progress
+    assert poll("succeeded").output.sha256 == output.sha256
+
+
+def test_a_poll_with_a_key_is_one_round_trip(
+    settings: Settings, valkey: redis.Redis, count: Callable[[], Any]
+) -> None:
+    ann, bob = (bearer(valkey, settings, name) for name in ("ann", "bob"))
+    client = create_app(settings).test_client()
+    job = Job.model_validate(client.post("/v1/jobs", **form(), headers=ann).json)
+    with count() as sent:
+        assert client.get(job.urls.self, headers=ann).status_code == 200
+    assert len(sent) == 1
+
+    # What is remembered of a job is not for everybody.
+    assert client.get(job.urls.self, headers=bob).status_code == 404
+    with count() as sent:
+        assert client.get(job.urls.self, headers=bob).status_code == 404
+    assert len(sent) == 1
+    assert client.get("/v1/jobs", headers=bob).json["jobs"] == []
+
+
+def test_a_list_is_two_round_trips_whatever_its_length(
+    api: FlaskClient, job: Job, count: Callable[[], Any]
+) -> None:
+    for _ in range(4):
+        post(api)
+    with count() as sent:
+        page = JobList.model_validate(api.get("/v1/jobs").json)
+    assert len(page.jobs) == 5
+    assert len(sent) == 2
+
+
+def test_progress_may_lie_on_a_redis_of_its_own(
+    change: Change, valkey: redis.Redis, count: Callable[[], Any], records: JobRecords
+) -> None:
+    url = urlsplit(change().redis_url.get_secret_value())
+    apart = change(result_backend_url=url._replace(path="/1").geturl())
+    client = create_app(apart).test_client()
+    job = Job.model_validate(post(client).json)
+    records.claim(job.id, "w1")
+    ProgressWriter(apart).write(job.id, PROGRESS)
+    with count() as sent:
+        found = Job.model_validate(client.get(job.urls.self).json)
+    assert (found.status, found.progress) == ("running", PROGRESS)
+    assert len(sent) == 2
+
+
+def test_without_the_redis_of_the_progress_the_truth_is_told(
+    change: Change, valkey: redis.Redis, records: JobRecords
+) -> None:
+    client = create_app(change(result_backend_url="redis://127.0.0.1:9/0")).test_client()
+    job = Job.model_validate(post(client).json)
+    records.claim(job.id, "w1")
+    found = Job.model_validate(client.get(job.urls.self).json)
+    assert (found.status, found.progress) == ("running", None)
+
+
+# -- what is remembered of an answer ------------------------------------------------------------
+
+
+def test_an_answer_that_is_remembered_is_as_one_made_anew(
+    application: Any, api: FlaskClient, job: Job, records: JobRecords, report: Report
+) -> None:
+    records.claim(job.id, "w1")
+    for step in (5, 6, 6, 7):
+        progress = report(job.id, step=step, previews=[step])
+        answer = api.get(job.urls.self)
+        assert Job.model_validate(answer.json).progress == progress
+        anew = create_app(application.extensions["impasto"].settings).test_client()
+        assert anew.get(job.urls.self).data == answer.data
+        assert anew.get(job.urls.self).headers["ETag"] == answer.headers["ETag"]
+
+
+def test_a_job_that_is_gone_is_not_remembered(api: FlaskClient, job: Job) -> None:
+    assert api.post(job.urls.cancel).json["status"] == "canceled"
+    assert api.get(job.urls.self).json["status"] == "canceled"
+    assert api.delete(job.urls.self).status_code == 204
+    assert api.get(job.urls.self).status_code == 410
+
+
+def test_a_job_is_shown_as_the_model_says(
+    api: FlaskClient, paint: Callable[[str], StoredOutput], report: Report
+) -> None:
+    """Its JSON is put together from parts; metadata may look like any of them."""
+    metadata = {"progress": None, "output": {"queue_position": 3}, "é": '","progress":null,"'}
+    job = Job.model_validate(post(api, metadata=json.dumps(metadata)).json)
+    report(job.id, step=5)
+    paint(job.id)
+    told = api.get(job.urls.self)
+    found = Job.model_validate(told.json)
+    assert found.metadata == metadata
+    assert told.text == found.model_dump_json()
+
+
+def test_jobs_with_much_metadata_are_shown_too(api: FlaskClient) -> None:
+    job = Job.model_validate(post(api, metadata=json.dumps({"a": "x" * 60_000})).json)
+    for _ in range(2):
+        assert Job.model_validate(api.get(job.urls.self).json) == job
+
+
+def test_more_jobs_than_are_remembered_are_shown(
+    settings: Settings, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.display.MAX_KEPT", 2)
+    client = create_app(settings).test_client()
+    jobs = [Job.model_validate(post(client).json) for _ in range(5)]
+    for _ in range(2):
+        for job in jobs:
+            assert client.get(job.urls.self).json["id"] == job.id
+    assert len(client.application.extensions["impasto"].display._kept) == 2
+
+
+def bearer(valkey: redis.Redis, settings: Settings, name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {ApiKeys(valkey, settings).create(name)}"}
