@@ -41,6 +41,7 @@ LINKS = (
     "retry_job",
     "delete_job",
     "get_preview",
+    "get_losses",
     "get_result",
     "get_manifest",
 )

@@ -40,6 +40,17 @@ _TIFF_KINDS = {
 }
 # Values of these types stay bytes; of all others, Pillow makes a number each.
 _TIFF_BYTES = frozenset({1, 2, 7})
+# What says how the pixels are stored is one number each. Pillow guesses where it is not, for which
+# other readers, a worker's among them, refuse the file.
+_TIFF_WIDTH, _TIFF_LENGTH, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC = 256, 257, 259, 262
+_TIFF_SAMPLES, _TIFF_ROWS, _TIFF_PLANAR = 277, 278, 284
+_TIFF_NUMBERS = frozenset(
+    {
+        *(_TIFF_WIDTH, _TIFF_LENGTH, _TIFF_COMPRESSION, _TIFF_PHOTOMETRIC),
+        *(_TIFF_SAMPLES, _TIFF_ROWS, _TIFF_PLANAR),
+    }
+)
+_TIFF_UNSIGNED = frozenset({1, 3, 4})
 
 
 def check_parts(data: bytes) -> int:
@@ -123,3 +134,7 @@ def _check_tiff(data: bytes, order: str, big: bool) -> None:
         return
     if sum(count for _, kind, count in found if kind not in _TIFF_BYTES) > MAX_TIFF_VALUES:
         raise InvalidImage(f"the tags of the image have more than {MAX_TIFF_VALUES:,} values")
+    numbers = {name: (kind, count) for name, kind, count in found if name in _TIFF_NUMBERS}
+    sound = all(kind in _TIFF_UNSIGNED and count == 1 for kind, count in numbers.values())
+    if not sound or _TIFF_PHOTOMETRIC not in numbers:
+        raise InvalidImage("the image does not say as a TIFF does how its pixels are stored")

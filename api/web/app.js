@@ -2,6 +2,7 @@
 
 import { listPresets } from './api.js';
 import { Compose } from './compose.js';
+import { byId, part } from './dom.js';
 import { Gallery } from './gallery.js';
 import { JobView } from './job.js';
 import { wireKeys } from './key_dialog.js';
@@ -54,7 +55,7 @@ function route() {
 }
 
 /** Where somebody goes on reading who has just been brought here. */
-const heading = () => /** @type {HTMLElement} */ (document.querySelector('.room:not([hidden]) h1'));
+const heading = () => part(document, '.room:not([hidden]) h1', HTMLElement);
 
 window.addEventListener('hashchange', () => {
   route();

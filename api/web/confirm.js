@@ -1,5 +1,7 @@
 /** Asks before something that cannot be undone. */
 
+import { byId, part } from './dom.js';
+
 /**
  * @param {string} question
  * @param {string} consequence
@@ -7,12 +9,10 @@
  * @returns {Promise<boolean>} whether the visitor means it
  */
 export function confirm(question, consequence, deed) {
-  const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('confirm'));
-  /** @param {string} selector */
-  const part = (selector) => /** @type {HTMLElement} */ (dialog.querySelector(selector));
-  part('h2').textContent = question;
-  part('p').textContent = consequence;
-  part('button[value=yes]').textContent = deed;
+  const dialog = byId('confirm', HTMLDialogElement);
+  byId('confirm-question', HTMLElement).textContent = question;
+  byId('confirm-consequence', HTMLElement).textContent = consequence;
+  part(dialog, 'button[value=yes]', HTMLElement).textContent = deed;
   dialog.returnValue = '';
   dialog.showModal();
   return new Promise((resolve) => {

@@ -1,7 +1,8 @@
 /** The losses of a job over its steps, as a chart, as numbers and as a table. */
 
-import { NAMES } from './losses.js';
+import { part } from './dom.js';
 import { number } from './format.js';
+import { NAMES } from './losses.js';
 
 /** @typedef {import('./losses.js').Point} Point */
 
@@ -28,7 +29,7 @@ export class Curves {
   constructor(figure) {
     this.#figure = figure;
     this.#svg = /** @type {SVGSVGElement} */ (figure.querySelector('svg'));
-    this.#caption = /** @type {HTMLElement} */ (figure.querySelector('figcaption'));
+    this.#caption = part(figure, 'figcaption', HTMLElement);
     new ResizeObserver(([{ contentRect }]) => {
       this.#width = contentRect.width;
       this.#draw();

@@ -1,14 +1,15 @@
 /** The frame in which a picture comes into being, over a faint underdrawing of its photograph. */
 
+import { byId, part } from './dom.js';
 import { setAspect } from './pictures.js';
 
 export class Easel {
   #frame = byId('easel', HTMLElement);
-  #canvas = /** @type {HTMLElement} */ (this.#frame.querySelector('.canvas'));
-  #photograph = /** @type {HTMLImageElement} */ (this.#frame.querySelector('.photograph'));
-  #painting = /** @type {HTMLImageElement} */ (this.#frame.querySelector('.painting'));
-  #compare = /** @type {HTMLElement} */ (this.#frame.querySelector('.compare'));
-  #cut = /** @type {HTMLInputElement} */ (this.#compare.querySelector('input'));
+  #canvas = part(this.#frame, '.canvas', HTMLElement);
+  #photograph = part(this.#frame, '.photograph', HTMLImageElement);
+  #painting = part(this.#frame, '.painting', HTMLImageElement);
+  #compare = part(this.#frame, '.compare', HTMLElement);
+  #cut = part(this.#compare, 'input', HTMLInputElement);
   #compareToggle = byId('compare', HTMLElement);
   #zoomToggle = byId('zoom', HTMLElement);
   /** Of the finished picture, which previews are smaller than; px. */

@@ -3,6 +3,7 @@
 import { cancelJob, deleteJob, getJob, listJobs, retryJob } from './api.js';
 import { Card } from './card.js';
 import { confirm } from './confirm.js';
+import { byId } from './dom.js';
 import { isFinished } from './follow.js';
 import { jobTitle } from './format.js';
 import { showProblem } from './problem.js';

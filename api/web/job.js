@@ -3,6 +3,7 @@
 import { cancelJob, getInput, getLosses, getPreview, getResult, retryJob } from './api.js';
 import { incident, tell, times } from './chronicle.js';
 import { Curves } from './curves.js';
+import { byId } from './dom.js';
 import { download } from './download.js';
 import { Easel } from './easel.js';
 import { follow, isFinished } from './follow.js';

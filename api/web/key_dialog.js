@@ -1,5 +1,6 @@
 /** The dialog in which the visitor enters an API key, or has it forgotten. */
 
+import { byId } from './dom.js';
 import { askForKeysWith, currentKey, forgetKey, useKey } from './keys.js';
 
 const NEEDED = 'This service asks for an API key.';

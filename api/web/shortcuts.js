@@ -1,5 +1,7 @@
 /** Keys of the keyboard for those who keep the page open all day. The dialog that `?` opens lists them. */
 
+import { byId } from './dom.js';
+
 const NAME = 'impasto.shortcuts';
 const TYPING = 'input:not([type=range], [type=radio], [type=checkbox]), textarea, select, [contenteditable]';
 
@@ -7,9 +9,9 @@ const TYPING = 'input:not([type=range], [type=radio], [type=checkbox]), textarea
  * @param {Record<string, () => void>} deeds  by the key that does them
  */
 export function wireShortcuts(deeds) {
-  const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('help'));
-  const button = /** @type {HTMLElement} */ (document.getElementById('help-button'));
-  const isOn = /** @type {HTMLInputElement} */ (document.getElementById('shortcuts-on'));
+  const dialog = byId('help', HTMLDialogElement);
+  const button = byId('help-button', HTMLElement);
+  const isOn = byId('shortcuts-on', HTMLInputElement);
   /** @type {Record<string, () => void>} */
   const all = { ...deeds, '?': () => dialog.showModal() };
 

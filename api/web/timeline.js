@@ -1,5 +1,6 @@
 /** How a picture came about: its previews in their order, to be scrubbed and played. */
 
+import { part } from './dom.js';
 import { sleep } from './patience.js';
 
 const FRAMES_PER_SECOND = 6;
@@ -33,9 +34,9 @@ export class Timeline {
   constructor(element, newest, onShow) {
     this.#element = element;
     this.#onShow = onShow;
-    this.#range = /** @type {HTMLInputElement} */ (element.querySelector('input'));
-    this.#name = /** @type {HTMLOutputElement} */ (element.querySelector('output'));
-    this.#play = /** @type {HTMLButtonElement} */ (element.querySelector('.play'));
+    this.#range = part(element, 'input', HTMLInputElement);
+    this.#name = part(element, 'output', HTMLOutputElement);
+    this.#play = part(element, '.play', HTMLButtonElement);
     this.#newest = newest;
     this.#range.addEventListener('input', () => {
       this.#stop();

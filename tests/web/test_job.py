@@ -163,6 +163,8 @@ def test_the_timeline_ends_with_the_finished_picture_and_can_be_played(
     expect(moment(page)).to_have_attribute("aria-valuetext", "Finished")
     assert int(moment(page).get_attribute("max") or 0) >= 1
 
+    expect(page.locator(".curves polyline.total")).to_be_visible()  # though nobody watched it
+
     moment(page).fill("0")
     first = page.get_by_role("img", name=re.compile("The picture after step"))
     expect(first).to_be_visible()
@@ -173,7 +175,8 @@ def test_the_timeline_ends_with_the_finished_picture_and_can_be_played(
 
 def test_the_losses_can_be_seen_and_read_as_a_table(page: Page, running: str) -> None:
     chart = page.get_by_role("img", name=re.compile("^Losses over the steps. The total is"))
-    expect(chart.locator("polyline.total")).to_have_attribute("points", re.compile(" .* "))
+    expect(chart).to_be_visible()
+    expect(page.locator(".curves polyline.total")).to_have_attribute("points", re.compile(" .* "))
     page.get_by_text("As a table").click()
     page.locator("#cancel").click()
     expect(state(page)).to_have_text("Canceled")

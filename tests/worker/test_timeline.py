@@ -21,7 +21,7 @@ JOB = "timeline"
 
 @pytest.fixture
 def run() -> Stylization:
-    parameters = Parameters(size=32, steps=STEPS, optimizer="adam", pyramid=None)
+    parameters = Parameters(size=32, steps=STEPS, optimizer="adam", pyramid=None, init="noise")
     random = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
     return Stylization(VGG19(load_weights(), "cpu"), random, [random], parameters)
 
