@@ -49,6 +49,7 @@ class Shown:
     progress: Progress | None
     progress_json: str
     state: str  # a hash of all but the progress
+    etag: str  # another one whenever there is something new
     json: str  # all of it
 
     @classmethod
@@ -61,20 +62,17 @@ class Shown:
         before, between, behind = frame.texts
         head = f'{{{before},"queue_position":{json.dumps(place)},{between}'
         told = progress.model_dump_json() if progress else "null"
+        state = _hash(head + behind)
         return cls(
             id=frame.id,
             owner=frame.owner,
             status=frame.status,
             progress=progress,
             progress_json=told,
-            state=_hash(head + behind),
+            state=state,
+            etag=f"{state}-{_hash(told)}",
             json=f'{head},"progress":{told},{behind}}}',
         )
-
-    @property
-    def etag(self) -> str:
-        """Another one whenever there is something new."""
-        return f"{self.state}-{_hash(self.progress_json)}"
 
 
 class _Frame(NamedTuple):

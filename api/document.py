@@ -14,12 +14,13 @@ from pydantic.json_schema import models_json_schema
 
 from api import examples
 from api.authentication import is_protected
-from api.estimate import EstimateRequest, JobEstimate
+from api.estimate import EstimateRequest
 from api.problems import Problem, problem_response
 from api.system import Health, PresetList, Readiness
 from api.uploads import FILE_FIELDS, UPLOAD_SCHEMA
 from shared import errors
 from shared.errors import Fault, ImpastoError
+from shared.estimates import JobEstimate
 from shared.images import CONTENT_TYPES
 from shared.jobs import Job, JobList, LossCurve, Priority, Progress
 from shared.parameters import Parameters

@@ -10,7 +10,7 @@ from api.problems import invalid_parameters, problems
 from api.services import services
 from api.uploads import MAX_TEXT_BYTES, check_numbers
 from shared.errors import Fault, InvalidImage, InvalidRequest, UnsupportedMedia
-from shared.estimates import Plan, plan
+from shared.estimates import JobEstimate, Plan, SecondsRange, plan
 from shared.images import check_size
 from shared.jobs import Priority
 from shared.parameters import Parameters
@@ -48,32 +48,6 @@ class EstimateRequest(_Strict):
     content: ImageSize | None = Field(None, description="The photograph; null for a texture.")
     styles: list[ImageSize] = Field([], description="The paintings; none for a reconstruction.")
     masks: int = Field(0, ge=0, description="How many masks there are.")
-
-
-class SecondsRange(BaseModel):
-    """How long painting takes, without the wait for a worker."""
-
-    low: float = Field(description="On the fastest of the workers.")
-    high: float = Field(description="On the slowest.")
-
-
-class JobEstimate(BaseModel):
-    """What a job would take on the workers that are up."""
-
-    steps: int = Field(description="Optimiser steps, at most.")
-    width_px: int = Field(description="Width of the result, px.")
-    height_px: int = Field(description="Height of the result, px.")
-    memory_bytes: int = Field(
-        description="Of the device at its largest moment, on the worker that takes the most."
-    )
-    seconds: SecondsRange | None = Field(
-        description="Over the workers that can paint it; null if none of them knows its speed yet."
-    )
-    workers: int = Field(description="Workers that are up.")
-    able: int = Field(description="Of these, those with enough memory, as far as it is known.")
-    waiting_jobs: int = Field(
-        description="Jobs that would be before this one, if its priority is normal."
-    )
 
 
 @blueprint.post(

@@ -6,11 +6,11 @@ They are made by the models and views that make the answers, so that they are ne
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from api.estimate import EstimateRequest, ImageSize, JobEstimate, SecondsRange
+from api.estimate import EstimateRequest, ImageSize
 from api.system import Health, Limits, PresetList, Readiness
 from api.views import present
 from shared.catalog import catalog
-from shared.estimates import NetworkSpeed, Speed
+from shared.estimates import JobEstimate, NetworkSpeed, SecondsRange, Speed
 from shared.jobs import (
     ErrorCode,
     Event,

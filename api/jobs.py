@@ -168,7 +168,8 @@ def list_jobs(query: ListQuery) -> Response:
     page = found[: query.limit]
     jobs = ",".join(shown.json for shown in service.display.show_many(page).values())
     next_cursor = json.dumps(page[-1] if len(found) > len(page) else None)
-    return _json(f'{{"jobs":[{jobs}],"next_cursor":{next_cursor}}}')
+    body = f'{{"jobs":[{jobs}],"next_cursor":{next_cursor}}}'
+    return Response(body, content_type="application/json")
 
 
 @blueprint.get(
@@ -327,13 +328,7 @@ def _as_created(job: JobRequest) -> JobRecord:
 
 
 def _job_response(job: Shown, body: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    response = _json(body, status)
-    response.headers["ETag"] = f'"{job.etag}"'
-    response.headers["Cache-Control"] = "private, no-cache"
+    headers = [("ETag", f'"{job.etag}"'), ("Cache-Control", "private, no-cache")]
     if not job.status.is_terminal:
-        response.headers["Retry-After"] = str(POLL_AFTER_SECONDS)
-    return response
-
-
-def _json(body: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(body, status, content_type="application/json")
+        headers.append(("Retry-After", str(POLL_AFTER_SECONDS)))
+    return Response(body, status, headers, content_type="application/json")

@@ -114,8 +114,8 @@ def overhead_command(rounds: int) -> None:
 
 
 @main.command("front_door")
-@click.option("--rounds", default=7, show_default=True)
-@click.option("--seconds", default=2.0, show_default=True, help="Of a round.")
+@click.option("--rounds", default=9, show_default=True)
+@click.option("--seconds", default=1.0, show_default=True, help="Of a round.")
 @click.option("--streams", default=400, show_default=True)
 def front_door_command(rounds: int, seconds: float, streams: int) -> None:
     """Polls, submits and streams of the API, beside a bare Flask route."""

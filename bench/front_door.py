@@ -87,7 +87,7 @@ class House:
 
 
 def measure(
-    console: Console, rounds: int = 7, seconds: float = 2.0, streams: int = 400
+    console: Console, rounds: int = 9, seconds: float = 1.0, streams: int = 400
 ) -> list[Goal]:
     """Print rates, percentiles and costs. Returns what was asked for."""
     with (
@@ -95,9 +95,10 @@ def measure(
         open_house(Path(folder)) as house,
     ):
         found = measure_polls(console, house, rounds, seconds)
+        found += measure_many_polls(console, house, rounds, seconds)
         found += measure_submits(console, house, rounds, seconds)
         measure_mix(console, house, rounds, seconds, streams // 4)
-        measure_streams(console, house, seconds * rounds / 2, streams)
+        measure_streams(console, house, seconds * rounds, streams)
     return found
 
 
@@ -109,7 +110,6 @@ def measure_polls(console: Console, house: House, rounds: int, seconds: float) -
     console.rule(f"Polls over {CONNECTIONS} connections, {rounds} rounds of {seconds:g} s each")
     port = house.ours.port
     queued, running, finished = (make(house.jobs) for make in (queue, start, finish))
-    many = [start(house.jobs) for _ in range(MANY_JOBS)]
     etag = httpx.get(f"http://127.0.0.1:{port}{path(finished)}").headers["ETag"]
     loads = {
         "bare route": (house.bare, Poll(house.bare.port, ["/poll"])),
@@ -117,10 +117,31 @@ def measure_polls(console: Console, house: House, rounds: int, seconds: float) -
         "running": (house.ours, Poll(port, [path(running)])),
         "finished": (house.ours, Poll(port, [path(finished)])),
         "running, with a key": (house.keyed, house.keyed_poll),
-        f"{MANY_JOBS} running, in turn": (house.ours, Poll(port, [path(job) for job in many])),
         "not modified": (house.ours, Poll(port, [path(finished)], f"If-None-Match: {etag}\r\n")),
     }
-    with Remote(Painters, dict(house.environment), [running, *many]) as painters:
+    return _beside_painters(console, house, [running], loads, rounds, seconds)
+
+
+def measure_many_polls(console: Console, house: House, rounds: int, seconds: float) -> list[Goal]:
+    """GET of one job after the other, each of which has moved on since the last time."""
+    console.rule(f"Polls of {MANY_JOBS} jobs in turn, whose progress changes twice a second")
+    jobs = [start(house.jobs) for _ in range(MANY_JOBS)]
+    loads = {
+        "bare route": (house.bare, Poll(house.bare.port, ["/poll"])),
+        "many running": (house.ours, Poll(house.ours.port, [path(job) for job in jobs])),
+    }
+    return _beside_painters(console, house, jobs, loads, rounds, seconds)
+
+
+def _beside_painters(
+    console: Console,
+    house: House,
+    job_ids: Sequence[str],
+    loads: Mapping[str, tuple[Served, Poll | Post]],
+    rounds: int,
+    seconds: float,
+) -> list[Goal]:
+    with Remote(Painters, dict(house.environment), job_ids) as painters:
         painters.call("start")
         seen = _in_turns(loads, rounds, seconds)
         painters.call("stop")

@@ -1,33 +1,12 @@
-"""What a job would take, as the service answers, and the sizes of pictures that it has to know."""
+"""The sizes of pictures, which an estimate has to know."""
 
 import io
 from pathlib import Path
 
 import imagesize
-from pydantic import BaseModel, Field
 
 from client.call import Picture, file_name
 from client.errors import ClientError
-
-
-class SecondsRange(BaseModel):
-    """How long painting takes, without the wait for a worker."""
-
-    low: float = Field(description="On the fastest of the workers.")
-    high: float = Field(description="On the slowest.")
-
-
-class JobEstimate(BaseModel):
-    """What a job would take on the workers that are up."""
-
-    steps: int
-    width_px: int
-    height_px: int
-    memory_bytes: int
-    seconds: SecondsRange | None
-    workers: int
-    able: int
-    waiting_jobs: int
 
 
 def size_px(picture: Picture | tuple[int, int]) -> dict[str, int]:

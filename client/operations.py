@@ -12,11 +12,12 @@ from pydantic import BaseModel
 from client.answers import content as as_bytes
 from client.answers import nothing, typed
 from client.call import Call, Picture, file_name
-from client.estimate import JobEstimate, size_px
+from client.estimate import size_px
 from client.patience import FOR_A_JOB, FOR_AN_ANSWER, ONCE, Patience
 from client.session import Session, ask
 from shared.catalog import PresetView
-from shared.jobs import Job, JobList, JobStatus, Priority
+from shared.estimates import JobEstimate
+from shared.jobs import Job, JobList, JobStatus, LossCurve, Priority
 from shared.workers import Worker, WorkerList
 
 LONGEST_WAIT_SECONDS = 60  # that one request may wait for the end of a job
@@ -31,6 +32,7 @@ _jobs = typed(JobList)
 _presets = typed(_Presets)
 _workers = typed(WorkerList)
 _estimate = typed(JobEstimate)
+_losses = typed(LossCurve)
 _manifest = typed(dict[str, Any])
 
 
@@ -177,6 +179,17 @@ async def preview(session: Session, /, job_id: str, step: int | None = None) -> 
     return await ask(
         session, Call(method="GET", path=f"{path(job_id)}/preview", query=query, read=as_bytes)
     )
+
+
+async def losses(session: Session, /, job_id: str) -> LossCurve:
+    """How the losses of a job fell, until its newest preview."""
+    return await ask(session, Call(method="GET", path=f"{path(job_id)}/losses", read=_losses))
+
+
+async def input_image(session: Session, /, job_id: str, sha256: str) -> bytes:
+    """An image that a job was made from: one of its `inputs`."""
+    where = f"{path(job_id)}/inputs/{quote(sha256, safe='')}"
+    return await ask(session, Call(method="GET", path=where, read=as_bytes))
 
 
 async def manifest(session: Session, /, job_id: str) -> dict[str, Any]:

@@ -332,3 +332,29 @@ def _positions(layer: str, shape: Shape) -> int:
 def _picture_bytes(shape: Shape) -> int:
     height, width = shape
     return BYTES_PER_PIXEL * height * width
+
+
+class SecondsRange(BaseModel):
+    """How long painting takes, without the wait for a worker."""
+
+    low: float = Field(description="On the fastest of the workers.")
+    high: float = Field(description="On the slowest.")
+
+
+class JobEstimate(BaseModel):
+    """What a job would take on the workers that are up."""
+
+    steps: int = Field(description="Optimiser steps, at most.")
+    width_px: int = Field(description="Width of the result, px.")
+    height_px: int = Field(description="Height of the result, px.")
+    memory_bytes: int = Field(
+        description="Of the device at its largest moment, on the worker that takes the most."
+    )
+    seconds: SecondsRange | None = Field(
+        description="Over the workers that can paint it; null if none of them knows its speed yet."
+    )
+    workers: int = Field(description="Workers that are up.")
+    able: int = Field(description="Of these, those with enough memory, as far as it is known.")
+    waiting_jobs: int = Field(
+        description="Jobs that would be before this one, if its priority is normal."
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from shared.containers import MAX_EXIF_BYTES, check_parts
@@ -21,6 +21,9 @@ CONTENT_TYPES = {
     "webp": "image/webp",
     "tiff": "image/tiff",
 }
+# Pillow's own reader of plain TIFFs takes many that libtiff, by which a worker reads those of 16
+# bits, refuses; and looks at each tile in Python.
+TiffImagePlugin.READ_LIBTIFF = True
 TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 322, 323
 # What it takes at most to decode a picture, as `bench inputs` measures it. Pillow has 4 bytes a
 # pixel; a WebP is decoded to two canvases besides, and a TIFF to a strip that may be all of it. A

@@ -38,11 +38,6 @@ def test_its_commands_are_understood(line: str) -> None:
     assert used <= known
 
 
-def test_its_python_example_compiles() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-    compile(example, "README.md", "exec")
-
-
 def test_make_lists_its_targets() -> None:
     listed = subprocess.run(
         ["make", "--no-print-directory", "help", f"PYTHON={sys.executable}"],

@@ -9,6 +9,7 @@ import { EstimateLine } from './estimate.js';
 import { clearErrors, showErrors } from './fields.js';
 import { Manners } from './manners.js';
 import { Sheet } from './parameters.js';
+import { persistently } from './patience.js';
 import { readPicture } from './pictures.js';
 import { showProblem } from './problem.js';
 import { curl, python } from './snippets.js';
@@ -50,6 +51,8 @@ export class Compose {
   /** Makes one job of however many attempts; another order gets another one. */
   #idempotencyKey = crypto.randomUUID();
   #isBusy = false;
+  /** The earlier job that fills the form; another one takes its place. */
+  #refilling = new AbortController();
   #onSubmitted;
 
   /** @param {(job: Job) => void} onSubmitted */
@@ -107,6 +110,9 @@ export class Compose {
   async refill(job) {
     const { params, metadata, inputs, priority } = job;
     const { content_name: contentName, style_names: styleNames, ...notes } = metadata;
+    this.#refilling.abort();
+    this.#refilling = new AbortController();
+    const { signal } = this.#refilling;
     this.#notes = notes;
     this.#priority.value = priority ?? 'normal';
     this.#sheet.fill({ ...params, style_weights: null });
@@ -115,7 +121,7 @@ export class Compose {
     const missing = [];
     const names = Array.isArray(styleNames) ? styleNames : [];
     const fetched = async (sha256, name) => {
-      const file = sha256 && (await fetchInput(job.id, sha256, name));
+      const file = sha256 && (await fetchInput(job.id, sha256, name, signal));
       if (file || !sha256) return file;
       missing.push(name);
       return null;
@@ -127,17 +133,21 @@ export class Compose {
         ...inputs.styles.map((sha256, index) => fetched(sha256, nameOr(names[index], `painting ${index + 1}`))),
       ]);
       const masks = await Promise.all(inputs.masks.map((sha256, index) => fetched(sha256, `mask-${index + 1}.png`)));
-      this.#content.set(await pictures(content));
-      this.#beginning.set(await pictures(beginning));
+      const [photograph, start] = [await pictures(content), await pictures(beginning)];
+      const paintings = await pictures(...styles);
+      signal.throwIfAborted();
+      this.#content.set(photograph);
+      this.#beginning.set(start);
       // With a painting missing, weights and masks would go to the wrong ones.
       const isWhole = [...styles, ...masks].every(Boolean);
-      await this.#styles.fill(await pictures(...styles), isWhole ? params.style_weights : null, isWhole ? masks : []);
+      await this.#styles.fill(paintings, isWhole ? params.style_weights : null, isWhole ? masks : []);
       this.#tell(noticeOf(missing, params));
     } catch (problem) {
+      if (signal.aborted) return;
       this.#tell('');
       showProblem(this.#problem, problem);
     } finally {
-      this.#setBusy(false);
+      if (!signal.aborted) this.#setBusy(false);
     }
   }
 
@@ -324,9 +334,9 @@ export class Compose {
 }
 
 /** An image of an earlier job, or null when it is not kept any more. @returns {Promise<?File>} */
-async function fetchInput(jobId, sha256, name) {
+async function fetchInput(jobId, sha256, name, signal) {
   try {
-    const blob = await api.getInput(jobId, sha256);
+    const blob = await persistently(() => api.getInput(jobId, sha256, signal), signal);
     return new File([blob], name, { type: blob.type });
   } catch (problem) {
     if (problem.status === 404 || problem.status === 410) return null;

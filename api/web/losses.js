@@ -28,22 +28,17 @@ export function withNewest(points, progress) {
 }
 
 /**
- * What the service has kept, and what came after it.
+ * What the service has kept, and what this page has seen itself besides.
  *
  * @param {import('./api.js').LossCurve} curve
- * @param {Point[]} points  that this page has seen itself
+ * @param {Point[]} points
  * @returns {Point[]}
  */
 export function withKept({ step: steps, total, style, content, tv }, points) {
-  const levels = new Map(points.map((point) => [point.step, point.level]));
-  const kept = steps.map((step, at) => ({
-    step,
-    level: levels.get(step) ?? null,
-    total: total[at],
-    style: style[at],
-    content: content[at],
-    tv: tv[at],
-  }));
-  const last = steps.at(-1) ?? -1;
-  return [...kept, ...points.filter((point) => point.step > last)];
+  const all = new Map(points.map((point) => [point.step, point]));
+  steps.forEach((step, at) => {
+    const level = all.get(step)?.level ?? null;
+    all.set(step, { step, level, total: total[at], style: style[at], content: content[at], tv: tv[at] });
+  });
+  return [...all.values()].sort((one, other) => one.step - other.step);
 }

@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from client.client import Impasto
-from client.estimate import JobEstimate
 from client.files import assign, image_arguments
 from client.parameters import asked_for, checked, preset_option, set_option
 from client.terminal import json_option, print_json, speaks_to_service, url_option
+from shared.estimates import JobEstimate
 
 
 @click.command(

@@ -22,11 +22,20 @@ from client import (
     ServiceSilent,
     ServiceUnreachable,
 )
-from shared.jobs import ErrorCode, Inputs, Job, JobError, JobStatus, Priority, StoredOutput
+from shared.jobs import (
+    ErrorCode,
+    Inputs,
+    Job,
+    JobError,
+    JobStatus,
+    LossCurve,
+    Priority,
+    StoredOutput,
+)
 from shared.keys import ApiKeys
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
-from shared.storage import Storage, preview_key
+from shared.storage import Storage, losses_key, preview_key
 from tests.api.conftest import Report
 from tests.client.conftest import NOBODY, Stranger, listening
 
@@ -155,6 +164,19 @@ def test_a_preview_of_a_step_or_the_newest(
     assert impasto.preview(job_id, step=3) == b"JPEG 3"
     with pytest.raises(ApiProblem):
         impasto.preview(job_id, step=4)
+
+
+def test_how_the_losses_fell(impasto: Impasto, job_id: str, storage: Storage) -> None:
+    curve = LossCurve(step=[1, 5], content=[2, 1], style=[3, 2], tv=[0, 0], total=[5, 3])
+    storage.put(losses_key(job_id), curve.model_dump_json().encode(), "application/json")
+    assert impasto.losses(job_id) == curve
+
+
+def test_the_images_of_a_job_come_back(impasto: Impasto, picture_file: MakePicture) -> None:
+    job = impasto.submit(picture_file("content"), [picture_file("style")])
+    assert job.inputs.content is not None
+    found = impasto.input_image(job.id, job.inputs.content)
+    assert found == picture_file("content").read_bytes()
 
 
 def test_what_a_job_would_take_is_told_from_the_sizes_of_its_pictures(
