@@ -292,7 +292,10 @@ class Job(_Model):
     )
     retried_from: str | None = Field(description="The job that this one repeats.")
     priority: Priority
-    queue_position: int | None = Field(description="Jobs before this one, while it is queued.")
+    queue_position: int | None = Field(
+        description="Jobs before this one, while it is queued. Those of a key at its limit may be"
+        " overtaken."
+    )
     params: Parameters
     metadata: dict[str, Any]
     inputs: Inputs

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import resource
+import struct
 import time
 from collections.abc import Iterator
 
@@ -158,6 +159,17 @@ def test_the_limits_are_those_that_were_given() -> None:
 def test_a_usual_progressive_jpeg_and_a_tiled_tiff_are_read() -> None:
     assert size(many_scans(20)) == (512, 512)
     assert size(encoded(FLAG, "TIFF", compression="tiff_deflate")) == (64, 32)
+
+
+@pytest.mark.parametrize("change", [(0, 9999), (2, 2), (4, 2)], ids=["missing", "text", "two"])
+def test_a_tiff_that_only_pillow_would_read_is_refused(change: tuple[int, int]) -> None:
+    """Of 16 bits, since libvips reads those in a worker, and needs to be told what pixels mean."""
+    data = bytearray(encoded(Image.new("I;16", (32, 32), 40_000), "TIFF"))
+    assert check_image(bytes(data)) == (32, 32)
+    photometric = data.index(struct.pack("<HH", 262, 3))
+    struct.pack_into("<H", data, photometric + change[0], change[1])
+    with pytest.raises(InvalidImage):
+        check_image(bytes(data))
 
 
 def test_pages_are_not_counted_to_refuse_a_file_of_many() -> None:
