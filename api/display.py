@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from api.views import present
-from shared.connections import round_trip
+from shared.connections import RoundTrips
 from shared.jobs import Job, JobRecord, JobStatus, Progress
 from shared.messaging import ProgressReader, parse_progress
 from shared.records import parse_record, questions
@@ -108,8 +108,9 @@ class Display:
     """Shows jobs, whoever asks: who may see which is not its concern."""
 
     def __init__(self, redis: Redis, progress: ProgressReader) -> None:
-        self._redis = redis
+        self._trips = RoundTrips(redis)
         self._progress = progress
+        self._is_one_server = progress.is_on(redis)
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -131,12 +132,11 @@ class Display:
         }
 
     def _ask(self, job_ids: list[str]) -> list[_Reply]:
-        is_one_server = self._progress.is_on(self._redis)
         asked = [question for job_id in job_ids for question in questions(job_id)]
-        if is_one_server:
+        if self._is_one_server:
             asked.append(self._progress.question(job_ids))
-        replies = round_trip(self._redis, asked)
-        states = replies.pop() if is_one_server else self._ask_elsewhere(job_ids)
+        replies = self._trips.ask(asked)
+        states = replies.pop() if self._is_one_server else self._ask_elsewhere(job_ids)
         return [
             # Until it has begun, a job has none: what may lie there was of a lost record.
             _Reply(fields, place, state if "started_at" in fields else None)

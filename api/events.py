@@ -11,12 +11,12 @@ from typing import NamedTuple, Self
 
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api.answers import answer, media
 from api.authentication import owner
 from api.display import Shown
-from api.lookup import JobPath, look
+from api.lookup import JobPath, RequestHeader, look
 from api.problems import problems
 from api.services import services
 from api.views import JOBS_PATH, urls_of
@@ -49,7 +49,7 @@ blueprint = APIBlueprint(
 )
 
 
-class LastEventHeader(BaseModel):
+class LastEventHeader(RequestHeader):
     """Where a stream goes on that was cut off."""
 
     last_event_id: str | None = Field(

@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -20,7 +19,7 @@ from api.acceptance import MAX_KEY_LENGTH, accept, check_webhook, fingerprint, o
 from api.answers import answer, not_modified
 from api.authentication import owner
 from api.display import Shown
-from api.lookup import JobPath, find, gone, look, no_job
+from api.lookup import JobPath, RequestHeader, find, gone, look, no_job
 from api.problems import problems
 from api.services import Services, services
 from api.uploads import Image, read_upload
@@ -33,7 +32,6 @@ from shared.storage import STORAGE_ERRORS, Storage, input_key, job_prefix
 
 POLL_AFTER_SECONDS = 1
 MAX_WAIT_SECONDS = 60
-MAX_PUTS = 4  # of a request at a time
 LINKS = (
     "get_job",
     "follow_job",
@@ -73,7 +71,7 @@ blueprint = APIBlueprint(
 )
 
 
-class CreationHeader(BaseModel):
+class CreationHeader(RequestHeader):
     """How to make a job."""
 
     key: str | None = Field(
@@ -265,11 +263,8 @@ def retry_job(path: JobPath, header: CreationHeader) -> Response:
 
 
 def _store(storage: Storage, images: list[Image]) -> None:
-    """At the same time: S3 lets one wait far longer than it needs for the bytes."""
-    with ThreadPoolExecutor(MAX_PUTS) as pool:
-        stored = [pool.submit(storage.put_input_file, image.file, image.sha256) for image in images]
-    for each in stored:
-        each.result()  # raises what went wrong with it
+    for image in images:
+        storage.put_input_file(image.file, image.sha256)
 
 
 def _archive_end(service: Services, job_id: str) -> None:

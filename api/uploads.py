@@ -224,9 +224,9 @@ def _sentence(faults: list[Fault]) -> str:
     return "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults)
 
 
-def _unknown(name: str) -> NoReturn:
+def _unknown(name: str | None) -> NoReturn:
     expected = ", ".join(sorted({*FILE_FIELDS, *TEXT_FIELDS}))
-    raise InvalidRequest(f"unknown field {name[:100]!r}: expected {expected}")
+    raise InvalidRequest(f"unknown field {(name or '')[:100]!r}: expected {expected}")
 
 
 def _check_shapes(contents: list[Image], styles: list[Image], params: Parameters) -> None:

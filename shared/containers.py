@@ -31,6 +31,8 @@ _JPEG_ALONE = frozenset({0x01, 0xD8, _JPEG_END})  # markers without a segment
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK = struct.Struct(">I4s")
 _PNG_CRC_BYTES = 4
+_PNG_MAX_LENGTH = 2**31 - 1
+_PNG_METHODS = slice(26, 29)  # in IHDR, which comes first
 # As the header says it: the byte order, and how the directory is written.
 _TIFF_KINDS = {
     b"II*\0": ("<", False),
@@ -109,11 +111,16 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _check_png(data: bytes) -> None:
+    compression, filters, interlaced = data[_PNG_METHODS].ljust(3, b"\0")
+    if compression or filters or interlaced > 1:  # which Pillow does not look at
+        raise InvalidImage("the image is a PNG of a kind that there is not")
     position = len(_PNG_SIGNATURE)
     for _ in range(MAX_PNG_CHUNKS):
         if position + _PNG_CHUNK.size > len(data):
             return
         length, kind = _PNG_CHUNK.unpack_from(data, position)
+        if length > _PNG_MAX_LENGTH:
+            raise InvalidImage("a part of the image claims to be longer than a PNG's may be")
         if kind == b"IEND":
             return
         position += _PNG_CHUNK.size + length + _PNG_CRC_BYTES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from shared.containers import MAX_EXIF_BYTES, check_parts
@@ -31,6 +31,17 @@ TIFF_TILE_WIDTH, TIFF_TILE_LENGTH = 322, 323
 BYTES_PER_PIXEL = {"PNG": 4, "WEBP": 16, "TIFF": 14}
 COEFFICIENT_BYTES = 2
 REDUCED_JPEG_BYTES_PER_PIXEL = 0.1
+# What undoes each EXIF orientation. Not `exif_transpose`, which writes the EXIF block anew besides,
+# and leaves the picture as it lies where that fails.
+TURNS: dict[object, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # Asked for the bytes that it takes, gives the room to decode a picture.
 Room = Callable[[int], AbstractContextManager[None]]
 
@@ -177,17 +188,19 @@ def _has_more_frames(image: Image.Image) -> bool:
     return True
 
 
-def _lies_on_its_side(image: Image.Image) -> bool:
-    """Whether the picture is stored turned by a quarter."""
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-    except Exception:  # as below
-        return False
-
-
 def upright(image: Image.Image) -> Image.Image:
     """The picture turned as its EXIF orientation says."""
+    turn = TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _lies_on_its_side(image: Image.Image) -> bool:
+    """Whether the picture is stored turned by a quarter."""
+    return _orientation(image) in (5, 6, 7, 8)
+
+
+def _orientation(image: Image.Image) -> object:
     try:
-        return ImageOps.exif_transpose(image)
+        return image.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # a corrupt EXIF block says nothing about the pixels
-        return image
+        return None

@@ -17,7 +17,7 @@ from worker.manifest import job_losses
 from worker.pace import Interval, Pace
 from worker.timeline import Timeline
 
-PROGRESS_SHARE = 0.002
+PROGRESS_SHARE = 0.008
 PREVIEW_SHARE = 0.005
 PREVIEW_QUALITY = 80
 PREVIEW_MAX_PX = 768
@@ -39,6 +39,7 @@ class Reporter:
         self._publish = publish
         self._pace = Pace(run.levels, run.remaining_seconds)
         self._progress_interval = Interval(settings.progress_interval_seconds, PROGRESS_SHARE)
+        self._has_published = False
         self._preview_interval = Interval(settings.preview_interval_seconds, PREVIEW_SHARE)
         self._timeline = Timeline(storage, job_id, run.step)
 
@@ -60,8 +61,12 @@ class Reporter:
             described = self.describe(progress)  # waits for the device: that is the step's time
             if described.losses is not None:
                 self._timeline.note(progress.step, described.losses)
-            with self._progress_interval.counted():
+            if self._has_published:
+                with self._progress_interval.counted():
+                    self._publish(described)
+            else:  # which also opens the connection: nobody should wait for that to be earned
                 self._publish(described)
+                self._has_published = True
         wanted = preview_wanted or not self._timeline.previews
         if wanted and self._timeline.is_idle and self._preview_interval.is_due():
             progress.losses()  # the same wait

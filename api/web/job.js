@@ -286,7 +286,7 @@ function announce(job) {
 }
 
 /** @param {Job} job */
-export function stateOf({ status, queue_position, cancel_requested_at, metrics }) {
+function stateOf({ status, queue_position, cancel_requested_at, metrics }) {
   if (status === 'queued') return queuePlace(queue_position);
   if (status === 'running' && cancel_requested_at) return 'Laying down the brush';
   if (status === 'succeeded' && metrics.run_seconds !== null) return `Painted in ${duration(metrics.run_seconds)}`;

@@ -144,6 +144,8 @@ FIELDS: dict[str, tuple[list[tuple[str, Any]], dict[str, Any], int, str]] = {
     "an unknown field": ([("picture", "x")], {}, 400, "invalid_request"),
     "an unknown file": ([("picture", CONTENT)], {}, 400, "invalid_request"),
     "a field without a name": ([("", "x")], {}, 400, "invalid_request"),
+    "a field whose name is no name": ([("\\", "x")], {}, 400, "invalid_request"),
+    "a file whose name is no name": ([("\\", CONTENT)], {}, 400, "invalid_request"),
     "params as a file": ([("params", b"{}")], {}, 400, "invalid_request"),
     "too many styles": ([("style", STYLE)] * 8, {}, 400, "invalid_request"),
     "too many parts": ([("style", STYLE)] * 40, {}, 413, "too_large"),

@@ -5,15 +5,16 @@ import io
 import resource
 import struct
 import time
+import zlib
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from shared.errors import ImpastoError, InvalidImage, UnsupportedMedia
-from shared.images import ImageLimits, check_image, decoded
+from shared.images import ImageLimits, check_image, decoded, upright
 from tests.shared.pictures import (
     NOT_IMAGES,
     RED,
@@ -159,6 +160,31 @@ def test_the_limits_are_those_that_were_given() -> None:
 def test_a_usual_progressive_jpeg_and_a_tiled_tiff_are_read() -> None:
     assert size(many_scans(20)) == (512, 512)
     assert size(encoded(FLAG, "TIFF", compression="tiff_deflate")) == (64, 32)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_upright_though_its_exif_cannot_be_written_anew(
+    orientation: int,
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = encoded(FLAG, "PNG", exif=exif)
+    with decoded(turned) as image:
+        sound = upright(image)
+        image.getexif()[0x010E] = object()
+        spoilt = upright(image)
+    assert sound.size[::-1] == spoilt.size[::-1] == check_image(turned)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(turned)))
+    assert sound.tobytes() == spoilt.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("at", [26, 27, 28], ids=["compression", "filters", "interlacing"])
+def test_a_png_of_an_unknown_method_is_refused(at: int) -> None:
+    data = bytearray(picture())
+    data[at] = 2
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    with pytest.raises(InvalidImage):
+        check_image(bytes(data))
 
 
 @pytest.mark.parametrize("change", [(0, 9999), (2, 2), (4, 2)], ids=["missing", "text", "two"])
