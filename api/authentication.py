@@ -34,7 +34,9 @@ def register(app: Flask, settings: Settings) -> None:
         known = keys.remembered(secret) if secret is not None else None
         # Before Redis is asked: who guesses costs it nothing. A key that is known here does not
         # pay for others at its address.
-        rates.spend_request(_caller(known), _requests_per_minute(known, settings))
+        # A key that is not known yet does not pay for those without one.
+        asker = _caller(known) if known or secret is None else f"{address()}:keys"
+        rates.spend_request(asker, _requests_per_minute(known, settings))
         try:
             g.api_key = _authenticated(keys, secret)
         except Unauthorized as error:

@@ -119,13 +119,13 @@ def _stream(job: Shown, seen: Seen | None, watch: Watch) -> Iterator[str]:
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
     while True:
         yield from _events(job, seen)
-        if job.status.is_terminal or watch.is_over or time.monotonic() > ends_at:
+        if job.status.is_terminal or time.monotonic() > ends_at:
             return
         seen = Seen.of(job)
-        while (news := watch.news(HEARTBEAT_SECONDS)) is None and not watch.is_over:
+        while (news := watch.news(HEARTBEAT_SECONDS)) is None:
+            if watch.is_over or time.monotonic() > ends_at:
+                return
             yield ":\n\n"  # tells both sides, and proxies between them, that the other is there
-        if news is None:
-            return
         job = news
 
 

@@ -44,7 +44,7 @@ class SafeHeaders:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         """Add the headers to whatever is answered, errors included."""
-        path = environ.get("PATH_INFO", "")
+        path = "/" + environ.get("PATH_INFO", "").lstrip("/")  # as routes are found
 
         def start(status: str, headers: list[tuple[str, str]], *failure: Any) -> Any:
             policy = POLICIES.get(path)

@@ -1,6 +1,7 @@
 """The routes that give pictures: the result and what reproduces it, previews, and the inputs."""
 
 import contextlib
+from itertools import chain
 from typing import Annotated
 
 from flask import Response, make_response, redirect, request
@@ -16,7 +17,7 @@ from api.views import JOBS_PATH
 from shared.errors import NotFound
 from shared.images import CONTENT_TYPES
 from shared.jobs import JobStatus, LossCurve
-from shared.storage import ObjectMissing, input_key, losses_key, preview_key
+from shared.storage import Download, ObjectMissing, input_key, losses_key, preview_key
 
 PREVIEW_TYPE = "image/jpeg"
 # How the files begin that are taken as images.
@@ -74,7 +75,7 @@ def get_result(path: JobPath, query: ResultQuery) -> Response:
     if not query.proxy:
         url = service.storage.presigned_url(found.result_key, filename)
         return make_response(redirect(url, code=303))
-    response = Response(service.storage.get(found.result_key), content_type=found.content_type)
+    response = _streamed(service.storage.download(found.result_key), found.content_type)
     response.headers["Content-Disposition"] = f'inline; filename="{filename}"'
     return _never_changing(response, found.sha256)
 
@@ -158,13 +159,24 @@ def get_input(path: InputPath) -> Response:
     record, _ = find(service, path.job_id)
     if path.sha256 not in record.inputs.digests:
         raise NotFound("the job was not made from such an image: its `inputs` name them")
-    data = service.storage.get(input_key(path.sha256))
-    return _never_changing(Response(data, content_type=_media_type(data)), path.sha256)
+    image = service.storage.download(input_key(path.sha256))
+    first = next(image.blocks, b"")
+    whole = Download(image.size_bytes, chain([first], image.blocks), image.close)
+    return _never_changing(_streamed(whole, _media_type(first)), path.sha256)
 
 
-def _media_type(data: bytes) -> str:
-    kinds = (kind for beginning, kind in BEGINNINGS.items() if data.startswith(beginning))
-    return next(kinds, OTHERWISE)
+def _media_type(beginning: bytes) -> str:
+    return next(
+        (kind for mark, kind in BEGINNINGS.items() if beginning.startswith(mark)), OTHERWISE
+    )
+
+
+def _streamed(download: Download, content_type: str) -> Response:
+    """As the client takes it: one that is slow does not fill our memory."""
+    response = Response(download.blocks, content_type=content_type)
+    response.content_length = download.size_bytes
+    response.call_on_close(download.close)
+    return response
 
 
 def _never_changing(response: Response, etag: str) -> Response:

@@ -29,7 +29,6 @@ class Services:
     records: JobRecords
     idempotency: IdempotencyKeys
     garbage: Garbage
-    progress: ProgressReader
     publisher: Publisher
     storage: Storage
     archive: Archive
@@ -45,14 +44,13 @@ class Services:
         shares = settings.result_backend == settings.redis_url.get_secret_value()
         results = state if shares else connect_impatient(settings.result_backend)
         storage = Storage(settings, patient=False)
-        records, progress = JobRecords(state, settings), ProgressReader(results)
-        display = Display(state, progress)
+        records = JobRecords(state, settings)
+        display = Display(state, ProgressReader(results))
         return cls(
             settings=settings,
             records=records,
             idempotency=IdempotencyKeys(state),
             garbage=Garbage(state, settings),
-            progress=progress,
             publisher=Publisher(settings),
             storage=storage,
             archive=Archive(storage),

@@ -13,7 +13,8 @@ jobs/<id>/<lease>/manifest.json          files apart; the latter says what repro
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import IO, Any, BinaryIO
 
 import boto3
@@ -28,6 +29,7 @@ PROBE_KEY = "probe"
 INPUTS = "inputs/"
 JOBS = "jobs/"
 MD5_DIGITS = 32
+BLOCK_BYTES = 64 * 2**10  # that are read at a time
 STORAGE_ERRORS = (BotoCoreError, ClientError)
 
 _CONFIG = Config(
@@ -60,6 +62,15 @@ class ObjectMissing(Exception):
 
 class StorageCorrupt(Exception):
     """An object is not what was stored."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """An object that is read as its reader takes it. To be closed, read or not."""
+
+    size_bytes: int
+    blocks: Iterator[bytes]
+    close: Callable[[], None]
 
 
 class Storage:
@@ -156,6 +167,17 @@ class Storage:
         except HTTPError as error:  # botocore passes some of them on, in the middle of a body
             raise ResponseStreamingError(error=error) from None
         return data
+
+    def download(self, key: str) -> Download:
+        """What lies under `key`, block by block. Raises as `get`, and in the middle too."""
+        try:
+            found = self._s3.get_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if _is_missing(error):
+                raise ObjectMissing(key) from None
+            raise
+        body = found["Body"]
+        return Download(found["ContentLength"], body.iter_chunks(BLOCK_BYTES), body.close)
 
     def exists(self, key: str) -> bool:
         """Whether there is an object under `key`."""

@@ -110,3 +110,16 @@ def test_previews_stay_when_the_job_has_ended(
     assert api.get(job.urls.preview).data == SECOND
     assert api.delete(job.urls.delete).status_code == 204
     assert not list(storage.keys(f"jobs/{job.id}/"))
+
+
+def test_a_picture_is_passed_on_block_by_block_and_whole(
+    api: FlaskClient, job: Job, paint: Callable[[str], StoredOutput], storage: Storage
+) -> None:
+    output = paint(job.id)
+    large = bytes(range(256)) * 4096  # sixteen blocks
+    storage.put(output.result_key, large, "image/png")
+    answer = api.get(f"{job.urls.result}?proxy=1", buffered=False)
+    assert answer.headers["Content-Length"] == str(len(large))
+    assert len(blocks := list(answer.response)) > 8
+    assert b"".join(blocks) == large
+    answer.close()

@@ -106,7 +106,16 @@ def test_guessing_keys_is_limited_by_address_and_does_not_reach_redis(
     assert after - before == answers.count(401)
     # A key that the process has seen before goes on, even from that address.
     assert statuses(api, 5, known) == [200] * 5
-    assert ask(api).status_code == 429  # whoever has none does not
+
+
+def test_a_flood_without_keys_keeps_nobody_out_who_has_one(
+    serve: Callable[..., FlaskClient], keys: ApiKeys
+) -> None:
+    api = serve(requests_per_minute=20)
+    secrets = [keys.create(f"key {n}") for n in range(3)]
+    assert 429 in statuses(api, 50)
+    for secret in secrets:  # which the process has not seen before
+        assert statuses(api, 2, secret) == [200] * 2
 
 
 def test_a_key_may_have_rates_of_its_own(serve: Callable[..., FlaskClient], keys: ApiKeys) -> None:
