@@ -6,6 +6,7 @@ its first byte, has to send and to read at a pace, and is let go of in its own t
 """
 
 import errno
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+import structlog
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 FIRST_BYTE_SECONDS = 10.0
@@ -22,6 +24,19 @@ GRACE_SECONDS = 15.0
 MIN_BYTES_PER_SECOND = 16_000
 # However steadily it comes: 64 MB at 1 Mbit/s.
 MAX_REQUEST_SECONDS = 600.0
+# The machine has no descriptor, or no memory, for one more.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+EXHAUSTED_SECONDS = 0.1
+MAX_DESCRIPTORS = 65_536
+log = structlog.get_logger(__name__)
+
+
+def allow_descriptors() -> None:
+    """Let this process have as many connections as the machine allows; many give it 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class TooSlow(TimeoutError):
@@ -110,9 +125,12 @@ class PacedWorker(ThreadWorker):  # type: ignore[misc]  # as above
         try:
             accepted, address = listener.accept()
         except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
-                return
-            raise
+            if error.errno in EXHAUSTED:  # it waits in the kernel's queue, and others go on
+                log.warning("no connection taken", error=repr(error))
+                time.sleep(EXHAUSTED_SECONDS)
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                raise
+            return
         paced = PacedSocket(fileno=accepted.detach())
         connection = Connection(self.cfg, paced, address, listener.getsockname())
         connection.timeout = time.monotonic() + FIRST_BYTE_SECONDS

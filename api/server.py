@@ -11,7 +11,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestTimeout
 
 from api import processes
-from api.connections import PacedWorker, TooSlow
+from api.connections import PacedWorker, TooSlow, allow_descriptors
 from api.decoding import give_large_blocks_back
 from api.problems import problem_response
 from api.services import EXTENSION
@@ -41,6 +41,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         adopt_logs(self._settings, "gunicorn", self._settings.log_level.upper())
         if self._settings.api_processes > 1:
             processes.count_together()
+        allow_descriptors()
         import_module("api.app")  # not sooner, see `api.processes`; once for all of them
         super().run()
 

@@ -1,9 +1,12 @@
 """Clients that drip, stall or do not read: they are let go of, and keep nobody from an answer."""
 
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -156,3 +159,22 @@ def test_a_slow_client_that_keeps_the_pace_is_served(served: Served, valkey: red
             time.sleep(1)
             connection.sendall(body[i : i + step])
         assert connection.recv(65536).startswith(b"HTTP/1.1 202 ")
+
+
+def test_more_connections_than_it_may_have_do_not_end_the_server(
+    settings: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with serve(settings, log) as served, ExitStack() as connections:
+        pid = served.process.pid
+        (worker,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        resource.prlimit(int(worker), resource.RLIMIT_NOFILE, (100, 100))
+        for _ in range(150):
+            connections.enter_context(socket.create_connection(served.address))
+        until = time.monotonic() + PATIENCE_SECONDS
+        while "no connection taken" not in log.read_text():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        connections.close()
+        assert httpx.get(f"{served.url}/healthz", timeout=PATIENCE_SECONDS).status_code == 200
+        assert Path(f"/proc/{worker}").exists()
