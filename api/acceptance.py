@@ -94,8 +94,10 @@ def accept(
         TooMany: its owner has as many unfinished jobs as are allowed.
         InFlight: this took so long that the next request with the same idempotency key went ahead.
     """
-    if service.records.queue_is_full():  # before the images are stored
-        raise _refused(Refusal.QUEUE_FULL, service.settings)
+    limit = max_unfinished_jobs(service.settings)
+    refusal = service.records.refusal(job.owner, max_unfinished_jobs=limit)
+    if refusal is not None:  # before the images are stored
+        raise _refused(refusal, service.settings)
     _touch_inputs(service, job.inputs)
     provide_inputs()
     stored = StoredRequest(
@@ -108,7 +110,7 @@ def accept(
         refusal = service.records.create(
             job,
             ticket,
-            max_unfinished_jobs=max_unfinished_jobs(service.settings),
+            max_unfinished_jobs=limit,
             max_running_jobs=max_running_jobs(service.settings),
         )
         if refusal is not None:

@@ -3,9 +3,12 @@
 What tells nothing of anybody's jobs is open: health, metrics, the documents, the page, the presets.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 from flask import Flask, Response, g, request
+from redis.exceptions import RedisError
 
 from api.cors import is_preflight
 from api.problems import problem_response
@@ -13,7 +16,7 @@ from api.rates import Rates, address
 from shared.connections import connect_impatient
 from shared.errors import Unauthorized
 from shared.jobs import ANONYMOUS
-from shared.keys import ApiKey, ApiKeys
+from shared.keys import ApiKey, ApiKeys, is_shaped_like_a_key
 from shared.settings import Settings
 
 PROTECTED = "/v1/"
@@ -33,9 +36,10 @@ def register(app: Flask, settings: Settings) -> None:
         secret = _bearer(request.headers.get("Authorization", ""))
         known = keys.remembered(secret) if secret is not None else None
         # Before Redis is asked: who guesses costs it nothing. A key that is known here does not
-        # pay for others at its address.
-        # A key that is not known yet does not pay for those without one.
-        asker = _caller(known) if known or secret is None else f"{address()}:keys"
+        # pay for others at its address, and one that is not yet pays only for those that look like
+        # keys, which nothing but Redis can tell from it.
+        may_be_key = secret is not None and is_shaped_like_a_key(secret)
+        asker = f"{address()}:keys" if may_be_key and not known else _caller(known)
         rates.spend_request(asker, _requests_per_minute(known, settings))
         try:
             g.api_key = _authenticated(keys, secret)
@@ -43,6 +47,7 @@ def register(app: Flask, settings: Settings) -> None:
             response = problem_response(error)
             response.headers["WWW-Authenticate"] = CHALLENGE
             return response
+        g.is_still_admitted = partial(_is_still_admitted, keys, g.api_key)
         rates.spend_job(_caller(g.api_key), _jobs_per_minute(g.api_key, settings))
         return None
 
@@ -56,6 +61,11 @@ def owner() -> str:
     """Whose jobs this request makes and sees. Fails outside of what is protected."""
     key = _key()
     return key.id if key else ANONYMOUS
+
+
+def admission() -> Callable[[], bool]:
+    """What tells an answer that takes long, without its request, whether its key is still valid."""
+    return cast(Callable[[], bool], g.is_still_admitted)
 
 
 def max_unfinished_jobs(settings: Settings) -> int:
@@ -89,6 +99,13 @@ def _caller(key: ApiKey | None) -> str:
 
 def _key() -> ApiKey | None:
     return cast(ApiKey | None, g.api_key)
+
+
+def _is_still_admitted(keys: ApiKeys, key: ApiKey | None) -> bool:
+    try:
+        return keys.is_valid(key) if key else not keys.required()
+    except RedisError:  # nobody can say; whoever was let in outlasts an outage
+        return True
 
 
 def _bearer(header: str) -> str | None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
-from flask import Response, request
+from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import Field
 
@@ -109,8 +109,6 @@ def follow_job(path: JobPath, header: LastEventHeader) -> Response:
     response.call_on_close(watch.close)
     response.cache_control.no_store = True
     response.headers["X-Accel-Buffering"] = "no"  # nginx would keep the events until they are many
-    if request.method == "HEAD":
-        watch.close()
     return response
 
 

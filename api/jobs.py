@@ -148,6 +148,7 @@ def create_job(raw: Upload, header: CreationHeader) -> Response:
 
     asked = job.model_dump(mode="json", exclude={"id", "owner"})
     made = once(service, header.key, fingerprint(asked), accepted)
+    request.close()  # the images lie in S3 now: whoever waits does not keep them on our disk
     return _accepted_response(service, made, header.wait_seconds)
 
 

@@ -1,7 +1,8 @@
 """The routes that give pictures: the result and what reproduces it, previews, and the inputs."""
 
 import contextlib
-from itertools import chain
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Annotated
 
 from flask import Response, make_response, redirect, request
@@ -75,9 +76,13 @@ def get_result(path: JobPath, query: ResultQuery) -> Response:
     if not query.proxy:
         url = service.storage.presigned_url(found.result_key, filename)
         return make_response(redirect(url, code=303))
-    response = _streamed(service.storage.download(found.result_key), found.content_type)
+
+    def fetch() -> Response:
+        return _streamed(service.storage.download(found.result_key), found.content_type)
+
+    response = _never_changing(found.sha256, fetch)
     response.headers["Content-Disposition"] = f'inline; filename="{filename}"'
-    return _never_changing(response, found.sha256)
+    return response
 
 
 @blueprint.get(
@@ -114,15 +119,19 @@ def get_preview(path: JobPath, query: PreviewQuery) -> Response:
         if job.progress is None or not job.progress.previews:
             raise NotFound("this job has no preview yet")
         step = job.progress.previews[-1]
-    response = Response(
-        service.storage.get(preview_key(path.job_id, step)), content_type=PREVIEW_TYPE
-    )
-    if query.step is None:
-        response.add_etag()
-        response.cache_control.no_cache = True
-        response.make_conditional(request)
-        return response
-    return _never_changing(response, f"{path.job_id}-{step}")
+
+    def fetch() -> Response:
+        return Response(
+            service.storage.get(preview_key(path.job_id, step)), content_type=PREVIEW_TYPE
+        )
+
+    if query.step is not None:
+        return _never_changing(f"{path.job_id}-{step}", fetch)
+    response = fetch()
+    response.add_etag()
+    response.cache_control.no_cache = True
+    response.make_conditional(request)
+    return response
 
 
 @blueprint.get(
@@ -159,10 +168,12 @@ def get_input(path: InputPath) -> Response:
     record, _ = find(service, path.job_id)
     if path.sha256 not in record.inputs.digests:
         raise NotFound("the job was not made from such an image: its `inputs` name them")
-    image = service.storage.download(input_key(path.sha256))
-    first = next(image.blocks, b"")
-    whole = Download(image.size_bytes, chain([first], image.blocks), image.close)
-    return _never_changing(_streamed(whole, _media_type(first)), path.sha256)
+
+    def fetch() -> Response:
+        image = service.storage.download(input_key(path.sha256))
+        return _streamed(image, _media_type(image.beginning))
+
+    return _never_changing(path.sha256, fetch)
 
 
 def _media_type(beginning: bytes) -> str:
@@ -179,11 +190,12 @@ def _streamed(download: Download, content_type: str) -> Response:
     return response
 
 
-def _never_changing(response: Response, etag: str) -> Response:
-    """A browser need not ask again for what stays as it is; nobody else may keep it."""
+def _never_changing(etag: str, fetch: Callable[[], Response]) -> Response:
+    """What stays as it is: a browser may keep it without asking again, and nobody else may."""
+    has_it = request.if_none_match.contains_weak(etag)
+    response = Response(status=HTTPStatus.NOT_MODIFIED) if has_it else fetch()
     response.set_etag(etag)
     response.cache_control.private = True
     response.cache_control.max_age = FOR_EVER_SECONDS
     response.cache_control.immutable = True
-    response.make_conditional(request)
     return response

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from flask import request
 from redis.exceptions import ResponseError
@@ -152,7 +153,7 @@ def address() -> str:
 def _network(written: str) -> str:
     """An address of IPv6 by its /64: whoever has one has all of them."""
     try:
-        found = ipaddress.ip_address(written.partition("%")[0])
+        found = _parse(written)
     except ValueError:  # a socket of Unix has none
         return "address:unknown"
     if isinstance(found, ipaddress.IPv6Address):
@@ -160,3 +161,12 @@ def _network(written: str) -> str:
             return f"address:{ipaddress.ip_network((found, 64), strict=False)}"
         found = found.ipv4_mapped
     return f"address:{found}"
+
+
+def _parse(written: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address, to which some proxies add the port. Raises `ValueError`."""
+    try:
+        return ipaddress.ip_address(written.partition("%")[0])
+    except ValueError:
+        host = urlsplit(f"//{written}").hostname or ""
+        return ipaddress.ip_address(host.partition("%")[0])

@@ -69,11 +69,21 @@ class ServerLog(Logger):  # type: ignore[misc]  # as above
 class StreamingWorker(PacedWorker):
     """A process of the API, whose streams end when it does."""
 
+    def run(self) -> None:
+        """Serve until a signal comes, or whoever sends signals is gone."""
+        try:
+            super().run()
+        finally:
+            self._end_streams()
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Begin to end: requests are finished, streams go on at another process."""
+        self._end_streams()
+        super().handle_exit(sig, frame)
+
+    def _end_streams(self) -> None:
         if hasattr(self, "wsgi"):  # not while it starts
             self.wsgi.extensions[EXTENSION].watching.close()
-        super().handle_exit(sig, frame)
 
 
 def gunicorn_options(settings: Settings, bind: str) -> dict[str, Any]:
@@ -95,6 +105,10 @@ def gunicorn_options(settings: Settings, bind: str) -> dict[str, Any]:
         "logger_class": "api.server.ServerLog",
         "child_exit": processes.forget,
         "on_exit": processes.remove_counts,
+        # Proxies are believed as `trusted_proxies` says (see `api.app`), and by nothing else.
+        "forwarded_allow_ips": "",
+        "forwarder_headers": "",
+        "secure_scheme_headers": {},  # of any neighbour on a socket of Unix otherwise
         "control_socket_disable": True,  # one path in the home folder for all servers of a user
     }
 

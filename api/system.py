@@ -1,14 +1,15 @@
 """The routes about the service itself: presets, workers, health."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Self
 
-from flask import Response
+from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from redis.exceptions import RedisError
 
-from api.answers import answer
+from api.answers import answer, not_modified
 from api.authentication import owner
 from api.services import services
 from shared.catalog import Catalog, catalog
@@ -29,6 +30,8 @@ class Health(BaseModel):
 
 class Limits(BaseModel):
     """What is taken here: files in bytes, pictures in px."""
+
+    model_config = ConfigDict(frozen=True)
 
     max_request_bytes: int = Field(description="Of all that is posted for a job.")
     max_image_bytes: int = Field(description="Of one file.")
@@ -71,12 +74,21 @@ class Readiness(BaseModel):
 
 
 @blueprint.get(
-    "/v1/presets", responses={"200": answer("All of them", PresetList, examples=("presets",))}
+    "/v1/presets",
+    responses={
+        "200": answer(
+            "All of them", PresetList, headers=("Cache-Control", "ETag"), examples=("presets",)
+        ),
+        "304": not_modified("Cache-Control"),
+    },
 )
 def list_presets() -> Response:
     """List the presets: source, the value of every parameter, and which images each needs."""
-    limits = Limits.of(services().settings)
-    return _json(PresetList(**dict(catalog()), limits=limits))
+    response = Response(_presets(Limits.of(services().settings)), content_type="application/json")
+    response.add_etag()
+    response.cache_control.no_cache = True
+    response.make_conditional(request)
+    return response
 
 
 @blueprint.get(
@@ -136,6 +148,12 @@ def readyz() -> Response:
     if not ready:
         response.headers["Retry-After"] = "2"
     return response
+
+
+@cache
+def _presets(limits: Limits) -> bytes:
+    """Made once, since anybody may ask for it as often as they like."""
+    return PresetList(**dict(catalog()), limits=limits).model_dump_json().encode()
 
 
 def _json(view: BaseModel, status: int = 200) -> Response:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import IO, Any, NoReturn
 from flask import Request
 from werkzeug.datastructures import FileStorage
 
+from api.authentication import owner
 from api.decoding import DecodingRoom
 from api.json_body import json_object, parameters, wrong
 from shared.errors import (
@@ -18,12 +20,13 @@ from shared.errors import (
     InvalidInput,
     InvalidRequest,
     TooLarge,
+    TooMany,
     Unavailable,
     UnsupportedMedia,
 )
 from shared.images import check_image
 from shared.inputs import misfits, missing
-from shared.jobs import Inputs, Priority
+from shared.jobs import ANONYMOUS, Inputs, Priority
 from shared.levels import Shape, plan_levels
 from shared.parameters import Parameters
 from shared.settings import Settings
@@ -33,13 +36,14 @@ FILE_FIELDS = ("content", "style", "mask", "init")
 REPEATED_FIELDS = frozenset({"style", "mask"})
 TEXT_FIELDS = frozenset({"params", "metadata", "priority", "webhook"})
 MAX_TEXT_BYTES = 64 * 1024
+MAX_METADATA_BYTES = 8 * 1024  # it lies in Redis for as long as the job is kept
 REPLACEMENT = "\ufffd"  # what Werkzeug puts where a field is not UTF-8; JSON can escape a real one
 
 # Requests whose body is read, which goes to the disk: the other threads are for whoever asks for
-# something else, however slow these are.
+# something else, however slow these are. No key has them all.
 MAX_UPLOADS = 64
+MAX_KEY_UPLOADS = 16
 
-_uploads = threading.BoundedSemaphore(MAX_UPLOADS)
 _decoding = DecodingRoom()
 
 IMAGE = {"type": "string", "format": "binary"}
@@ -68,7 +72,8 @@ UPLOAD_SCHEMA: dict[str, Any] = {
         "params": {"$ref": "#/components/schemas/Parameters"},
         "metadata": {
             "type": "object",
-            "description": "Anything of yours; given back with the job.",
+            "description": f"Anything of yours, {MAX_METADATA_BYTES:,} bytes of JSON at most; given back"
+            " with the job.",
         },
         "priority": {"$ref": "#/components/schemas/Priority"},
         "webhook": {
@@ -80,6 +85,39 @@ UPLOAD_SCHEMA: dict[str, Any] = {
         },
     },
 }
+
+
+class Places:
+    """For uploads that are being read at a time."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()  # by an owner
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def place(self, whose: str) -> Iterator[None]:
+        """One of them, for a while. Those without keys are one owner, and have no share.
+
+        Raises:
+            Unavailable: there is none.
+            TooMany: this owner has as many as one may have.
+        """
+        with self._lock:
+            if self._taken.total() >= MAX_UPLOADS:
+                raise Unavailable(f"{MAX_UPLOADS} uploads are being read at the moment: try again")
+            if whose != ANONYMOUS and self._taken[whose] >= MAX_KEY_UPLOADS:
+                raise TooMany(f"{MAX_KEY_UPLOADS} of your uploads are being read: wait for one")
+            self._taken[whose] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken[whose] -= 1
+                if not self._taken[whose]:
+                    del self._taken[whose]
+
+
+_uploads = Places()
 
 
 @dataclass(frozen=True)
@@ -130,19 +168,10 @@ def read_upload(request: Request, settings: Settings) -> Upload:
         InvalidInput: parameters or images are out of bounds, or do not go together.
         TooLarge: more bytes than are taken.
         Unavailable: there are too many requests of this kind at once.
+        TooMany: there are too many of this owner.
     """
-    with _one_upload():
+    with _uploads.place(owner()):
         return _read(request, settings)
-
-
-@contextmanager
-def _one_upload() -> Iterator[None]:
-    if not _uploads.acquire(blocking=False):
-        raise Unavailable(f"{MAX_UPLOADS} uploads are being read at the moment: try again")
-    try:
-        yield
-    finally:
-        _uploads.release()
 
 
 def _read(request: Request, settings: Settings) -> Upload:
@@ -192,8 +221,9 @@ def _check_fields(request: Request) -> None:
             _unknown(name)
         if len(request.form.getlist(name)) > 1:
             raise InvalidRequest(f"{name!r} came more than once")
-        if len(request.form[name].encode(errors="surrogatepass")) > MAX_TEXT_BYTES:
-            raise TooLarge(f"{name!r} is longer than {MAX_TEXT_BYTES:,} bytes")
+        longest = MAX_METADATA_BYTES if name == "metadata" else MAX_TEXT_BYTES
+        if len(request.form[name].encode(errors="surrogatepass")) > longest:
+            raise TooLarge(f"{name!r} is longer than {longest:,} bytes")
     for name in request.files:
         if name in TEXT_FIELDS:
             raise InvalidRequest(f"{name!r} came as a file: send it as a plain field")

@@ -38,7 +38,9 @@ class Watch:
         self.owner = owner
         self._watching = watching
         self._job: Shown | None = None
+        self._told: Shown | None = None  # what `news` has returned
         self._is_news = threading.Event()
+        self._wished_at = float("-inf")
         self.is_over = False  # there is no such job any more, or the server is going
 
     def __enter__(self) -> Self:
@@ -52,14 +54,25 @@ class Watch:
         if not self._is_news.wait(seconds):
             return None
         self._is_news.clear()
-        return self._job
+        told, self._told = self._told, self._job
+        return None if told is self._job else self._job
 
     def tell(self, job: Shown | None, *, is_over: bool = False) -> None:
         """Wake whoever waits, if this is new."""
-        if is_over or job != self._job:
+        if is_over:
+            self.is_over = True
+            self._is_news.set()  # what was news and is not read yet stays so
+        elif job != self._job:
             self._job = job
-            self.is_over = is_over
             self._is_news.set()
+
+    def wishes_preview(self, now: float) -> bool:
+        """Whether its job runs, and nothing was wished a moment ago. Asking is wishing."""
+        runs = self._job is not None and self._job.status == JobStatus.RUNNING
+        if not runs or now - self._wished_at < PREVIEW_WISH_SECONDS:
+            return False
+        self._wished_at = now
+        return True
 
     def close(self) -> None:
         """Give the place back. Twice is as good as once."""
@@ -98,13 +111,14 @@ class Watching:
                 raise Unavailable(f"{limit:,} follow their jobs already: poll, or try again")
             if self._places[owner] >= own_limit:
                 raise TooMany(f"you follow {own_limit:,} jobs, as many as you may: poll instead")
+            if self._thread is None:  # not before: a server forks
+                thread = threading.Thread(target=self._work, name="watching", daemon=True)
+                thread.start()
+                self._thread = thread
             watch = Watch(self, job_id, owner)
             min(self._turns, key=len).add(watch)
             self._places[owner] += 1
             self._somebody_follows.set()
-            if self._thread is None:  # not before: a server forks
-                self._thread = threading.Thread(target=self._work, name="watching", daemon=True)
-                self._thread.start()
         return watch
 
     def leave(self, watch: Watch) -> None:
@@ -125,7 +139,6 @@ class Watching:
         self._is_closing = True
 
     def _work(self) -> None:
-        wished_at = [float("-inf")] * TURNS
         for number in itertools.cycle(range(TURNS)):
             self._somebody_follows.wait()
             started = time.monotonic()
@@ -136,19 +149,35 @@ class Watching:
                     watch.tell(None, is_over=True)
             elif watches:
                 with _outlasting_redis():
-                    running = self._look(watches)
-                    if running and started - wished_at[number] > PREVIEW_WISH_SECONDS:
-                        wished_at[number] = started
-                        self._records.want_preview(*running)
+                    self._look(watches)
+                    self._wish(watches)
             time.sleep(max(BREATH_SECONDS, REFRESH_SECONDS / TURNS - time.monotonic() + started))
 
-    def _look(self, watches: list[Watch]) -> list[str]:
-        """Tell followers what is new. Returns which of their jobs run."""
-        jobs = self._display.show_many(list({watch.job_id for watch in watches}))
+    def _look(self, watches: list[Watch]) -> None:
+        """Tell followers what is new."""
+        jobs = self._show({watch.job_id for watch in watches})
         for watch in watches:
             job = jobs.get(watch.job_id)
             watch.tell(job, is_over=job is None)
-        return [job.id for job in jobs.values() if job.status == JobStatus.RUNNING]
+
+    def _show(self, job_ids: set[str]) -> dict[str, Shown]:
+        """Those jobs that are there. One that cannot be shown is none, and hides no other."""
+        try:
+            return self._display.show_many(list(job_ids))
+        except RedisError:
+            raise
+        except Exception:
+            if len(job_ids) == 1:
+                log.exception("a job cannot be shown", job_ids=job_ids)
+                return {}
+        return {job_id: job for each in job_ids for job_id, job in self._show({each}).items()}
+
+    def _wish(self, watches: list[Watch]) -> None:
+        """Ask for previews of those jobs that run, unless that was done a moment ago."""
+        now = time.monotonic()
+        due = [watch for watch in watches if watch.wishes_preview(now)]
+        if due:
+            self._records.want_preview(*{watch.job_id for watch in due})
 
 
 @contextmanager

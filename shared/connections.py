@@ -4,6 +4,7 @@ Neither waits for an outage to end. Who can, asks again.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from redis import Redis
@@ -12,6 +13,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+
+# As many as threads may ask at a time; redis-py would refuse the hundred and first.
+MAX_CONNECTIONS = 10_000
 
 
 def connect_impatient(url: str) -> Redis:
@@ -33,7 +37,9 @@ class RoundTrips:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._pool: Any = redis.connection_pool
+        pool: Any = redis.connection_pool
+        # Not the pool's own: it would count them, and believe that those which broke are in use.
+        self._connect = partial(pool.connection_class, **pool.connection_kwargs)
         self._idle: list[Any] = []
 
     def ask(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
@@ -45,12 +51,12 @@ class RoundTrips:
         try:
             connection = self._idle.pop()
         except IndexError:
-            return self._ask(self._pool.make_connection(), commands)
+            return self._ask(self._connect(), commands)
         try:
             return self._ask(connection, commands)
         except RedisConnectionError:  # Redis was started anew, and the others are broken as well
             self._idle.clear()
-            return self._ask(self._pool.make_connection(), commands)
+            return self._ask(self._connect(), commands)
 
     def _ask(self, connection: Any, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         try:
@@ -83,6 +89,7 @@ def _connect(url: str, *, attempts: int, timeout_seconds: float) -> Redis:
         socket_connect_timeout=timeout_seconds,
         socket_keepalive=True,
         health_check_interval=25,
+        max_connections=MAX_CONNECTIONS,
         retry=Retry(ExponentialWithJitterBackoff(cap=2.0, base=0.05), attempts - 1),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )

@@ -132,10 +132,14 @@ class ApiKeys:
         shape = _SECRET.fullmatch(secret)
         if shape is None:
             return None
-        key = self._find(shape["id"])
-        if key is None or not hmac.compare_digest(key.sha256, _sha256(secret)):
-            return None
-        return key if key.revoked_at is None else None
+        key = self._find(shape["id"], _sha256(secret))
+        return key if key and key.revoked_at is None else None
+
+    def is_valid(self, key: ApiKey) -> bool:
+        """Whether a key that was let in would still be, asked as seldom as `authenticate` asks."""
+        assert isinstance(key, _StoredKey), "not from authenticate"
+        found = self._find(key.id, key.sha256)
+        return found is not None and found.revoked_at is None
 
     def remembered(self, secret: str) -> ApiKey | None:
         """The key with this secret, if this process knows it without asking Redis.
@@ -144,7 +148,7 @@ class ApiKeys:
         """
         shape = _SECRET.fullmatch(secret)
         key, _ = self._remembered.get(shape["id"], (None, 0)) if shape else (None, 0)
-        return key if key and hmac.compare_digest(key.sha256, _sha256(secret)) else None
+        return key if key and _matches(key, _sha256(secret)) else None
 
     def required(self) -> bool:
         """Whether a request needs a key: the settings say so, or a key was ever made."""
@@ -161,18 +165,17 @@ class ApiKeys:
             self._looked_at = time.monotonic()
         return self._exist
 
-    def _find(self, key_id: str) -> _StoredKey | None:
-        if key_id in self._remembered:
-            key, since = self._remembered[key_id]
-            if not self._is_old(since):
-                return key
-        found = self._read(key_id)
+    def _find(self, key_id: str, sha256: str) -> _StoredKey | None:
+        key, since = self._remembered.get(key_id, (None, 0.0))
+        if key and not self._is_old(since) and _matches(key, sha256):
+            return key
+        found = self._read(key_id)  # also where another secret is remembered: it may be renewed
         if found is None:
             self._remembered.pop(key_id, None)
         else:
             self._exist = True
             self._remembered[key_id] = found, time.monotonic()
-        return found
+        return found if found and _matches(found, sha256) else None
 
     def _is_old(self, since: float) -> bool:
         return time.monotonic() - since >= self._settings.key_cache_seconds
@@ -183,6 +186,15 @@ class ApiKeys:
 
     def _store(self, key: _StoredKey) -> None:
         self._redis.hset(names.KEYS, key.id, key.model_dump_json())
+
+
+def is_shaped_like_a_key(text: str) -> bool:
+    """Whether this may be the secret of a key. Anything else is none, without asking Redis."""
+    return _SECRET.fullmatch(text) is not None
+
+
+def _matches(key: _StoredKey, sha256: str) -> bool:
+    return hmac.compare_digest(key.sha256, sha256)
 
 
 def _sha256(secret: str) -> str:

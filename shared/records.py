@@ -135,10 +135,7 @@ class JobRecords:
             request.id,
             request.owner,
             request.priority,
-            self._settings.max_queued_jobs,
-            self._settings.max_unfinished_jobs
-            if max_unfinished_jobs is None
-            else max_unfinished_jobs,
+            *self._most(max_unfinished_jobs),
             "" if limit is None else limit,
             self._settings.republish_seconds,
             request.inputs.model_dump_json(),
@@ -199,9 +196,16 @@ class JobRecords:
             )
         )
 
-    def queue_is_full(self) -> bool:
-        """Whether `create` would take no job now."""
-        return int(self._redis.zcard(names.QUEUE)) >= self._settings.max_queued_jobs
+    def refusal(self, owner: str, *, max_unfinished_jobs: int | None = None) -> Refusal | None:
+        """Why `create` would take no job of `owner` now, if it would not; one round trip."""
+        outcome = self._scripts.run("refusal", owner, *self._most(max_unfinished_jobs))
+        return Refusal(outcome) if outcome else None
+
+    def _most(self, max_unfinished_jobs: int | None) -> tuple[int, int]:
+        """How many jobs may wait, and how many of an owner may be unfinished."""
+        most = self._settings.max_unfinished_jobs
+        most_unfinished = most if max_unfinished_jobs is None else max_unfinished_jobs
+        return self._settings.max_queued_jobs, most_unfinished
 
     def waiting_before(self, priority: Priority) -> int:
         """How many jobs a new one of this priority would have before it."""

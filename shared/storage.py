@@ -15,6 +15,7 @@ jobs/<id>/<lease>/manifest.json          files apart; the latter says what repro
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import IO, Any, BinaryIO
 
 import boto3
@@ -69,6 +70,7 @@ class Download:
     """An object that is read as its reader takes it. To be closed, read or not."""
 
     size_bytes: int
+    beginning: bytes  # which is in the blocks as well
     blocks: Iterator[bytes]
     close: Callable[[], None]
 
@@ -177,7 +179,13 @@ class Storage:
                 raise ObjectMissing(key) from None
             raise
         body = found["Body"]
-        return Download(found["ContentLength"], body.iter_chunks(BLOCK_BYTES), body.close)
+        try:
+            blocks = _blocks(body)
+            beginning = next(blocks, b"")
+        except BaseException:
+            body.close()
+            raise
+        return Download(found["ContentLength"], beginning, chain([beginning], blocks), body.close)
 
     def exists(self, key: str) -> bool:
         """Whether there is an object under `key`."""
@@ -291,6 +299,13 @@ def result_key(job_id: str, token: str, extension: str) -> str:
 def manifest_key(job_id: str, token: str) -> str:
     """Where the manifest of one lease lies."""
     return f"{job_prefix(job_id)}{token}/manifest.json"
+
+
+def _blocks(body: Any) -> Iterator[bytes]:
+    try:
+        yield from body.iter_chunks(BLOCK_BYTES)
+    except HTTPError as error:  # botocore passes some of them on
+        raise ResponseStreamingError(error=error) from None
 
 
 def _is_missing(error: ClientError) -> bool:

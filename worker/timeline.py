@@ -19,6 +19,7 @@ from worker.errand import Errand
 
 MAX_PREVIEWS = 48
 MAX_SAMPLES = 256  # of the losses
+LONGEST_SECONDS = 60.0  # that storing takes
 log = structlog.get_logger(__name__)
 
 
@@ -64,8 +65,11 @@ class Timeline:
     def store(self, step: int, jpeg: bytes) -> None:
         """Store the preview of a step, and the losses until then, in a thread of its own."""
         curve = LossCurve.of(self._curve).model_dump_json().encode()
+        before = self._storing
 
         def store() -> None:
+            if before is not None:
+                before.wait(LONGEST_SECONDS)  # one after the other, or an older one would win
             try:
                 self._storage.put(preview_key(self._job_id, step), jpeg, "image/jpeg")
                 self.previews = [*(each for each in self.previews if each < step), step]

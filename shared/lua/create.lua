@@ -15,11 +15,9 @@ local key = string.format(IDEMPOTENCY_PATTERN, owner, ARGV[9])
 if ARGV[9] ~= '' and (redis.call('HGET', key, 'ticket') ~= ARGV[10] or redis.call('HEXISTS', key, 'job') == 1) then
   return 'superseded' -- this request took so long that the next one with its key went ahead
 end
-if redis.call('ZCARD', QUEUE) >= tonumber(ARGV[4]) then
-  return 'queue_full'
-end
-if tonumber(redis.call('HGET', UNFINISHED, owner) or 0) >= tonumber(ARGV[5]) then
-  return 'too_many_jobs'
+local refusal = refusal_of(owner, ARGV[4], ARGV[5])
+if refusal then
+  return refusal
 end
 local at = now()
 write_job(id, owner, at, 'queued', 0, inputs_of(ARGV[8]), {unpack(ARGV, 12)})

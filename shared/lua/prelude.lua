@@ -51,6 +51,16 @@ local function move(id, owner, from, to)
   redis.call('HINCRBY', STATUSES, to, 1)
 end
 
+-- Why no further job of an owner is accepted, or nothing: most jobs in the queue, most unfinished ones of an owner.
+local function refusal_of(owner, most_queued, most_unfinished)
+  if redis.call('ZCARD', QUEUE) >= tonumber(most_queued) then
+    return 'queue_full'
+  end
+  if tonumber(redis.call('HGET', UNFINISHED, owner) or 0) >= tonumber(most_unfinished) then
+    return 'too_many_jobs'
+  end
+end
+
 -- Write the record of a new job, and count the inputs as used. `fields` alternate with values.
 local function write_job(id, owner, at, status, fence, inputs, fields)
   redis.call('HSET', record_of(id), 'owner', owner, 'status', status, 'attempt', 0, 'fence', fence,

@@ -17,9 +17,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api.app import create_app
+from api.uploads import MAX_METADATA_BYTES
 from shared.archive import Archive
 from shared.jobs import Job, StoredOutput
-from shared.names import QUEUE, input_deleting
+from shared.names import QUEUE, input_deleting, record
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage, input_key
@@ -196,17 +197,27 @@ def test_a_refused_request_leaves_nothing_and_may_come_again_with_its_key(
 ) -> None:
     api = create_app(change(**{limit: 1})).test_client()
     waiting = post(api).get_json()
-    before = traces.jobs()
+    before = traces.all()
 
     refused = send(api, style=picture_bytes("refused", 48, 48))
     assert_refused(refused, status, code)
     assert int(refused.headers["Retry-After"]) > 0
-    assert traces.jobs() == before
-    assert len(valkey.keys("impasto:job:*")) == 1
+    assert traces.all() == before  # not even its images were stored
 
     api.post(waiting["urls"]["cancel"])
     assert send(api, style=STYLE).status_code == 202  # even another one: nothing came of the first
     assert valkey.llen("impasto.normal") == 2
+
+
+def test_metadata_that_would_fill_redis_is_refused(api: FlaskClient, valkey: redis.Redis) -> None:
+    longest = json.dumps({"a": "x" * (MAX_METADATA_BYTES - len('{"a": ""}'))})
+    assert_refused(post(api, metadata=longest + " "), 413, "too_large")
+    accepted = post(api, metadata=longest)
+    assert accepted.status_code == 202
+    assert accepted.get_json()["metadata"] == json.loads(longest)
+    stored = valkey.memory_usage(record(accepted.get_json()["id"]))
+    assert stored is not None
+    assert stored < 20_000
 
 
 def test_a_request_that_comes_again_is_answered_even_when_the_queue_is_full(

@@ -14,11 +14,14 @@ import httpx
 import pytest
 import redis
 
+from api import events as events_module
+from api.app import create_app
+from shared import names
 from shared.jobs import ErrorCode, Job, JobError, Progress, StoredOutput
 from shared.keys import ApiKeys
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
-from tests.api.conftest import CONTENT, STYLE, Change, Report
+from tests.api.conftest import CONTENT, STYLE, Change, Report, post
 from tests.api.servers import running_api, serve
 from tests.faults.proxy import Proxy
 
@@ -162,6 +165,49 @@ def test_a_job_that_is_deleted_ends_its_streams(
         next(told)
         valkey.flushall()
         assert list(told) == []
+
+
+def test_a_job_that_cannot_be_shown_does_not_keep_news_from_the_others(
+    url: str, records: JobRecords, valkey: redis.Redis
+) -> None:
+    with ExitStack() as streams:
+        followed = []
+        for _ in range(12):  # more than there are turns
+            made = httpx.post(f"{url}/v1/jobs", files=FILES)
+            job = Job.model_validate_json(made.content)
+            told = events(streams.enter_context(stream(url, job)))
+            next(told)
+            followed.append((job, told))
+        (broken, its_events), *others = followed
+        valkey.hset(names.record(broken.id), "history", "no line of a history\n")
+        for job, _ in others:
+            records.cancel(job.id)
+        assert [next(told).name for _, told in others] == ["completed"] * len(others)
+        assert list(its_events) == []  # it is asked for again, and then somebody is told
+
+
+def test_an_end_is_told_though_the_job_is_deleted_right_after_it(
+    url: str, job: Job, records: JobRecords
+) -> None:
+    with stream(url, job) as response:
+        told = events(response)
+        next(told)
+        records.cancel(job.id)
+        time.sleep(1)  # it is news now, and nobody may have read it
+        records.delete(job.id)
+        assert [event.name for event in told] == ["completed"]
+
+
+def test_a_stream_without_news_ends_in_time(
+    settings: Settings, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events_module, "MAX_STREAM_SECONDS", 1.0)
+    monkeypatch.setattr(events_module, "HEARTBEAT_SECONDS", 0.3)
+    api = create_app(settings).test_client()
+    made = Job.model_validate_json(post(api).data)
+    text = api.get(made.urls.events).text
+    assert text.count("\n:\n") >= 2
+    assert text.count("event: ") == 1
 
 
 def test_what_is_not_there_is_refused_before_the_stream(url: str, valkey: redis.Redis) -> None:

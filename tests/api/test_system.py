@@ -1,8 +1,10 @@
 """The routes about the service itself."""
 
+import pytest
 import redis
 from flask.testing import FlaskClient
 
+from api.app import create_app
 from shared.parameters import Parameters
 from shared.presets import PRESETS
 from shared.records import JobRecords
@@ -33,6 +35,26 @@ def test_presets_come_with_what_is_taken_here(api: FlaskClient, settings: Settin
     assert limits["max_image_pixels"] == image.max_pixels
     for name in ("min_side_px", "max_side_px", "max_aspect_ratio"):
         assert limits[name] == getattr(image, name)
+
+
+def test_presets_that_somebody_has_are_not_sent_again(api: FlaskClient) -> None:
+    listed = api.get("/v1/presets")
+    again = api.get("/v1/presets", headers={"If-None-Match": listed.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    for answer in (listed, again):
+        assert answer.headers["Cache-Control"] == "no-cache"  # a new version is seen at once
+        assert answer.headers["ETag"] == listed.headers["ETag"]
+
+
+def test_presets_are_made_once_for_each_installation(
+    api: FlaskClient, change: Change, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = api.get("/v1/presets")
+    monkeypatch.delattr("api.system.catalog")  # of which they would be made
+    assert api.get("/v1/presets").data == listed.data
+    monkeypatch.undo()
+    smaller = create_app(change(max_size_px=512)).test_client().get("/v1/presets")
+    assert smaller.get_json()["limits"]["max_size_px"] == 512
 
 
 def test_presets_say_which_images_they_need(api: FlaskClient) -> None:
@@ -79,8 +101,6 @@ def test_readiness_says_that_jobs_can_be_accepted(
 
 
 def test_readiness_says_which_server_is_away(change: Change) -> None:
-    from api.app import create_app
-
     closed = "127.0.0.1:9"
     for changed, redis_up, storage_up in (
         (change(redis_url=f"redis://{closed}/0"), False, True),

@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import redis
+from flask import request
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from api import jobs
 from api.app import create_app
+from api.services import Services
 from shared.jobs import Job, StoredOutput
 from shared.records import JobRecords
 from tests.api.conftest import Change, form
@@ -59,6 +62,21 @@ def test_what_is_no_wish_to_wait_is_ignored(api: FlaskClient, prefer: str) -> No
     answer = submit(api, prefer)
     assert answer.status_code == 202
     assert "Preference-Applied" not in answer.headers
+
+
+def test_whoever_waits_does_not_keep_the_images_on_the_disk(
+    api: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_files: list[int] = []
+    wait = jobs._wait_for_the_end
+
+    def look_and_wait(service: Services, job_id: str, seconds: int) -> bool:
+        open_files.append(sum(not file.stream.closed for file in request.files.values()))
+        return wait(service, job_id, seconds)
+
+    monkeypatch.setattr(jobs, "_wait_for_the_end", look_and_wait)
+    assert submit(api, "wait=1").status_code == 202
+    assert open_files == [0]
 
 
 def test_a_retry_can_be_waited_for(api: FlaskClient, records: JobRecords) -> None:

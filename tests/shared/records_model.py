@@ -198,12 +198,8 @@ class Model:
         key = self.keys.get(name) if name else None
         if ticket and (key is None or key.ticket != ticket.number or key.job):
             return Refusal.SUPERSEDED
-        if self.queue_is_full():
-            return Refusal.QUEUE_FULL
-        unfinished = [job for job in self.unfinished() if job.request.owner == request.owner]
-        most = self.settings.max_unfinished_jobs
-        if len(unfinished) >= (most if max_unfinished_jobs is None else max_unfinished_jobs):
-            return Refusal.TOO_MANY_JOBS
+        if refusal := self.refusal(request.owner, max_unfinished_jobs):
+            return refusal
         self.running_limits.pop(request.owner, None)
         if max_running_jobs is not None:
             self.running_limits[request.owner] = max_running_jobs
@@ -264,8 +260,14 @@ class Model:
         waiting.sort(key=lambda job: (rank[job.request.priority], job.request.id))
         return [job.request.id for job in waiting]
 
-    def queue_is_full(self) -> bool:
-        return len(self.queue()) >= self.settings.max_queued_jobs
+    def refusal(self, owner: str, max_unfinished_jobs: int | None) -> Refusal | None:
+        if len(self.queue()) >= self.settings.max_queued_jobs:
+            return Refusal.QUEUE_FULL
+        unfinished = [job for job in self.unfinished() if job.request.owner == owner]
+        most = self.settings.max_unfinished_jobs
+        if len(unfinished) >= (most if max_unfinished_jobs is None else max_unfinished_jobs):
+            return Refusal.TOO_MANY_JOBS
+        return None
 
     def page(
         self, owner: str, statuses: frozenset[JobStatus], limit: int, before: str | None

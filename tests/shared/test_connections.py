@@ -1,6 +1,8 @@
 """Asking Redis in one round trip, over connections that are kept."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -9,6 +11,7 @@ from redis.exceptions import ResponseError
 
 from shared.connections import RoundTrips, connect_impatient
 from shared.settings import Settings
+from tests.faults.proxy import Proxy
 
 
 @pytest.fixture
@@ -42,6 +45,36 @@ def test_everybody_gets_their_own_replies(trips: RoundTrips) -> None:
         words = [f"word {number}" for number in range(400)]
         told = clients.map(lambda word: trips.ask([("ECHO", word), ("ECHO", word)]), words)
         assert list(told) == [[word, word] for word in words]
+
+
+def test_an_outage_of_any_length_ends_with_redis_being_back(settings: Settings) -> None:
+    url = urlsplit(settings.redis_url.get_secret_value())
+    with Proxy((str(url.hostname), int(url.port or 0))) as line:
+        through = url._replace(netloc=f":{url.password}@127.0.0.1:{line.port}")
+        client = connect_impatient(through.geturl())
+        trips = RoundTrips(client)
+        trips.ask([("DBSIZE",)])
+        line.refuse()
+        for _ in range(300):
+            with pytest.raises(RedisConnectionError):
+                trips.ask([("DBSIZE",)])
+        line.mend()
+        assert trips.ask([("PING",)]) == ["PONG"]
+        assert client.ping()
+
+
+def test_more_than_a_hundred_may_ask_at_a_time(settings: Settings, valkey: redis.Redis) -> None:
+    client = connect_impatient(settings.redis_url.get_secret_value())
+    begin = threading.Barrier(150)
+
+    def ask(_: int) -> object:
+        with client.pipeline() as pipe:  # which keeps its connection until it is left
+            pipe.watch("hash")
+            begin.wait(30)
+            return pipe.exists("hash")
+
+    with ThreadPoolExecutor(150) as clients:
+        assert set(clients.map(ask, range(150))) == {0}
 
 
 def test_a_redis_that_is_away_is_said_to_be() -> None:

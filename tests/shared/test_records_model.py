@@ -614,7 +614,9 @@ class Impasto(RuleBasedStateMachine):
             if not page:
                 break
             before = page[-1]
-        assert self.records.queue_is_full() == self.model.queue_is_full()
+        most = draw(st.none() | st.integers(0, 2))
+        refusal = self.records.refusal(owner, max_unfinished_jobs=most)
+        assert refusal == self.model.refusal(owner, most)
 
     # -- workers --------------------------------------------------------------------------------
 
@@ -978,6 +980,10 @@ MISTAKES = {
     "a create that is sent again": (
         "if redis.call('EXISTS', record_of(id)) == 1 then\n  return 'created'",
         "if false then\n  return 'created'",
+    ),
+    "one unfinished job too many": (
+        "if tonumber(redis.call('HGET', UNFINISHED, owner) or 0) >= tonumber(most_unfinished)",
+        "if tonumber(redis.call('HGET', UNFINISHED, owner) or 0) > tonumber(most_unfinished)",
     ),
     "an unfinished job is deleted": (
         "if status == 'queued' or status == 'running' then\n  return 'unfinished'",
