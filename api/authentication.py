@@ -47,7 +47,7 @@ def register(app: Flask, settings: Settings) -> None:
             response = problem_response(error)
             response.headers["WWW-Authenticate"] = CHALLENGE
             return response
-        g.is_still_admitted = partial(_is_still_admitted, keys, g.api_key)
+        g.is_still_admitted = partial(_is_still_admitted, keys, secret)
         rates.spend_job(_caller(g.api_key), _jobs_per_minute(g.api_key, settings))
         return None
 
@@ -101,11 +101,14 @@ def _key() -> ApiKey | None:
     return cast(ApiKey | None, g.api_key)
 
 
-def _is_still_admitted(keys: ApiKeys, key: ApiKey | None) -> bool:
+def _is_still_admitted(keys: ApiKeys, secret: str | None) -> bool:
     try:
-        return keys.is_valid(key) if key else not keys.required()
+        _authenticated(keys, secret)
+    except Unauthorized:
+        return False
     except RedisError:  # nobody can say; whoever was let in outlasts an outage
         return True
+    return True
 
 
 def _bearer(header: str) -> str | None:

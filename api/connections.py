@@ -2,7 +2,8 @@
 
 gunicorn gives a connection a thread when it is accepted, waits in it for each byte for ever, and
 lets go of a client in the thread that serves all others. Here a connection gets its thread with
-its first byte, has to send and to read at a pace, and is let go of in its own thread.
+its first byte, has to send and to read at a pace, and is let go of in its own thread. Where all
+threads are taken, whoever has not said within a moment what he wants gives his back.
 """
 
 import errno
@@ -10,7 +11,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
@@ -21,6 +22,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 FIRST_BYTE_SECONDS = 10.0
 # For the headers, and for whatever comes in between; then it goes by the bytes.
 GRACE_SECONDS = 15.0
+# For the headers, while others wait for a thread.
+HURRIED_SECONDS = 1.0
 MIN_BYTES_PER_SECOND = 16_000
 # However steadily it comes: 64 MB at 1 Mbit/s.
 MAX_REQUEST_SECONDS = 600.0
@@ -120,6 +123,12 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
 class PacedWorker(ThreadWorker):  # type: ignore[misc]  # as above
     """A process of the API that no slow client can keep from answering the others."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._requests = 0  # that have a thread, or wait for one
+        # Those whose headers are being read, and since when: the first is the slowest.
+        self._headers_since: dict[Connection, float] = {}
+
     def accept(self, listener: socket.socket) -> None:
         """Wait for the first byte of a new connection, without a thread."""
         try:
@@ -139,10 +148,40 @@ class PacedWorker(ThreadWorker):  # type: ignore[misc]  # as above
         heard = partial(self.on_pending_socket_readable, connection)
         self.poller.register(paced, EVENT_READ, heard)
 
+    def enqueue_req(self, conn: Connection) -> None:
+        """Have a thread answer."""
+        self._requests += 1
+        super().enqueue_req(conn)
+
+    def finish_request(self, conn: Connection, fs: Any) -> None:
+        """Its thread has answered, or given up."""
+        self._requests -= 1
+        super().finish_request(conn, fs)
+
+    def murder_pending(self) -> None:
+        """Let go of whoever says nothing, or says it slowly while others wait; each second."""
+        super().murder_pending()
+        if self._requests <= self.cfg.threads:
+            return
+        hurried = time.monotonic() - HURRIED_SECONDS
+        for conn, since in self._headers_since.copy().items():
+            if since < hurried and self._headers_since.pop(conn, 0.0):
+                with suppress(OSError):  # it has gone by itself
+                    conn.sock.shutdown(socket.SHUT_RDWR)  # which its thread sees as an end
+
     def handle(self, conn: Connection) -> Any:
         """Answer a request, in a thread of its own."""
         conn.sock.begin()
-        keep = super().handle(conn)
+        self._headers_since[conn] = time.monotonic()
+        try:
+            keep = super().handle(conn)
+        finally:
+            self._headers_since.pop(conn, None)
         if keep is False:
             conn.close(graceful=True)
         return keep
+
+    def handle_request(self, req: Any, conn: Connection) -> Any:
+        """Answer a request whose headers have come."""
+        self._headers_since.pop(conn, None)
+        return super().handle_request(req, conn)

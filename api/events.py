@@ -6,7 +6,7 @@ any process of the API goes on from there. What was missed in between is not tol
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Self
 
 from flask import Response
@@ -14,7 +14,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import Field
 
 from api.answers import answer, media
-from api.authentication import owner
+from api.authentication import admission, owner
 from api.display import Shown
 from api.lookup import JobPath, RequestHeader, look
 from api.problems import problems
@@ -105,14 +105,16 @@ def follow_job(path: JobPath, header: LastEventHeader) -> Response:
     if job.status.is_terminal and seen == Seen.of(job):
         return Response(status=204)  # which also keeps an EventSource from coming again
     watch = service.watching.watch(job.id, owner())
-    response = Response(_stream(job, seen, watch), content_type=EVENT_STREAM)
+    response = Response(_stream(job, seen, watch, admission()), content_type=EVENT_STREAM)
     response.call_on_close(watch.close)
     response.cache_control.no_store = True
     response.headers["X-Accel-Buffering"] = "no"  # nginx would keep the events until they are many
     return response
 
 
-def _stream(job: Shown, seen: Seen | None, watch: Watch) -> Iterator[str]:
+def _stream(
+    job: Shown, seen: Seen | None, watch: Watch, is_admitted: Callable[[], bool]
+) -> Iterator[str]:
     ends_at = time.monotonic() + MAX_STREAM_SECONDS
     yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
     while True:
@@ -121,9 +123,11 @@ def _stream(job: Shown, seen: Seen | None, watch: Watch) -> Iterator[str]:
             return
         seen = Seen.of(job)
         while (news := watch.news(HEARTBEAT_SECONDS)) is None:
-            if watch.is_over or time.monotonic() > ends_at:
+            if watch.is_over or time.monotonic() > ends_at or not is_admitted():
                 return
             yield ":\n\n"  # tells both sides, and proxies between them, that the other is there
+        if not is_admitted():
+            return
         job = news
 
 

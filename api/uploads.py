@@ -72,8 +72,8 @@ UPLOAD_SCHEMA: dict[str, Any] = {
         "params": {"$ref": "#/components/schemas/Parameters"},
         "metadata": {
             "type": "object",
-            "description": f"Anything of yours, {MAX_METADATA_BYTES:,} bytes of JSON at most; given back"
-            " with the job.",
+            "description": f"Anything of yours, {MAX_METADATA_BYTES:,} bytes of JSON at most; given"
+            " back with the job.",
         },
         "priority": {"$ref": "#/components/schemas/Priority"},
         "webhook": {

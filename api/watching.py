@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from api.display import Display, Shown
 from shared.errors import TooMany, Unavailable
-from shared.jobs import JobStatus
+from shared.jobs import ANONYMOUS, JobStatus
 from shared.records import JobRecords
 from shared.settings import Settings
 
@@ -105,7 +105,9 @@ class Watching:
             Unavailable: there is none, or the server is going.
             TooMany: its owner has as many as one may have.
         """
-        limit, own_limit = self._settings.max_streams, self._settings.max_key_streams
+        limit = self._settings.max_streams
+        # Without keys all are one owner, and nobody is to be protected from another.
+        own_limit = limit if owner == ANONYMOUS else self._settings.max_key_streams
         with self._lock:
             if self._is_closing or self.count >= limit:
                 raise Unavailable(f"{limit:,} follow their jobs already: poll, or try again")

@@ -135,12 +135,6 @@ class ApiKeys:
         key = self._find(shape["id"], _sha256(secret))
         return key if key and key.revoked_at is None else None
 
-    def is_valid(self, key: ApiKey) -> bool:
-        """Whether a key that was let in would still be, asked as seldom as `authenticate` asks."""
-        assert isinstance(key, _StoredKey), "not from authenticate"
-        found = self._find(key.id, key.sha256)
-        return found is not None and found.revoked_at is None
-
     def remembered(self, secret: str) -> ApiKey | None:
         """The key with this secret, if this process knows it without asking Redis.
 

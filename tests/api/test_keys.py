@@ -363,6 +363,19 @@ def test_the_next_key_with_the_same_id_sees_the_jobs(
     assert_unauthorized(mine.ask("GET", "/v1/jobs"))
 
 
+def test_a_renewed_key_is_let_in_though_the_old_one_is_remembered(
+    change: Change, keys: ApiKeys
+) -> None:
+    api = create_app(change(key_cache_seconds=3600)).test_client()
+    first = keys.create("studio")
+    assert Visitor(api, first).ask("GET", "/v1/jobs").status_code == 200
+    (key,) = keys.list()
+    keys.revoke(key.id)
+    renewed = keys.create("studio", key_id=key.id)
+    assert Visitor(api, renewed).ask("GET", "/v1/jobs").status_code == 200
+    assert_unauthorized(Visitor(api, first).ask("GET", "/v1/jobs"))
+
+
 # -- whose jobs they see ------------------------------------------------------------------------
 
 # What the owner of a finished job gets, in this order.

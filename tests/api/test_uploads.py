@@ -39,8 +39,9 @@ def test_all_places_for_uploads_are_not_for_one_key(
 
 
 def answered(served: Served, authorization: str) -> httpx.Response:
-    headers = {"Authorization": authorization}
-    return httpx.post(f"{served.url}/v1/jobs", headers=headers, timeout=30, **form())
+    posted = form()
+    headers = posted.pop("headers") | {"Authorization": authorization}
+    return httpx.post(f"{served.url}/v1/jobs", headers=headers, timeout=30, **posted)
 
 
 def until(served: Served, authorization: str, status: int) -> httpx.Response:
