@@ -265,7 +265,7 @@ def retry_job(path: JobPath, header: CreationHeader) -> Response:
 
 def _store(storage: Storage, images: list[Image]) -> None:
     for image in images:
-        storage.put_input_file(image.file, image.sha256)
+        storage.put_input(image.file, image.sha256)
 
 
 def _archive_end(service: Services, job_id: str) -> None:

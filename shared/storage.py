@@ -140,14 +140,7 @@ class Storage:
         if not same or found["ContentLength"] != len(data):
             raise StorageCorrupt(f"{key} is not what was stored")
 
-    def put_input(self, data: bytes) -> str:
-        """Store an uploaded file under its SHA-256, which is returned."""
-        digest = hashlib.sha256(data).hexdigest()
-        if not self.exists(input_key(digest)):
-            self.put(input_key(digest), data, "application/octet-stream")
-        return digest
-
-    def put_input_file(self, file: IO[bytes], sha256: str) -> None:
+    def put_input(self, file: IO[bytes], sha256: str) -> None:
         """Store an uploaded file, whose SHA-256 is known, without having it in memory."""
         if not self.exists(input_key(sha256)):
             file.seek(0)

@@ -1,5 +1,6 @@
 """Real servers for the tests: Valkey and SeaweedFS alone, or the whole system with two workers."""
 
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -86,6 +87,13 @@ def picture_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
         return path
 
     return make
+
+
+def store_input(storage: Storage, data: bytes) -> str:
+    """Store an image as the API does. Returns its SHA-256."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    storage.put_input(io.BytesIO(data), sha256)
+    return sha256
 
 
 def picture_bytes(name: str, width: int = 96, height: int = 72, kind: str = "PNG") -> bytes:

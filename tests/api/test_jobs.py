@@ -188,7 +188,7 @@ def test_a_running_job_shows_the_progress_of_its_task(
     progress = {
         **{"step": 3, "total_steps": 9, "fraction": 1 / 3, "level": 1, "width_px": 48},
         **{"height_px": 32, "losses": None, "steps_per_second": 2.0, "eta_seconds": 3.0},
-            "previews": [2],
+        "previews": [2],
     }
     state = {"status": "PROGRESS", "result": progress, "task_id": job.id}
     valkey.set(f"celery-task-meta-{job.id}", json.dumps(state))

@@ -20,9 +20,10 @@ from tests.faults.proxy import Moment, Proxy
 
 CLOSED = "127.0.0.1:9"
 NO_JOB = "/v1/jobs/0190a000-0000-7000-8000-000000000000"
-# Closed ports refuse at once; what takes bytes and never answers is given up after 2 s.
-QUICKLY = 3.0
-BUSY_MACHINE = 4.0
+# Closed ports refuse at once; what takes bytes and never answers is given up after 2 s. As long
+# again is for a machine that is busy with other tests.
+QUICKLY = 4.0
+BUSY_MACHINE = 6.0
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_an_s3_that_goes_away_is_told_in_time_and_its_return_needs_nobody(
     started = time.monotonic()
     assert api.get(job.urls.self).get_json()["status"] == "succeeded"
     assert api.get("/v1/jobs").status_code == 200
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 2  # S3, if it were asked, is waited for so long
     storage_line.pass_on()
     assert api.get(job.urls.manifest).status_code == 200
     assert post(api).status_code == 202

@@ -11,6 +11,7 @@ from shared.jobs import Job, LossCurve, StoredOutput
 from shared.records import JobRecords
 from shared.storage import Storage, input_key, losses_key, preview_key
 from tests.api.conftest import CONTENT, STYLE, Report, post
+from tests.conftest import store_input
 
 FIRST, SECOND = b"\xff\xd8first", b"\xff\xd8second"
 
@@ -78,7 +79,7 @@ def test_the_images_of_a_job_are_given_back_to_who_posted_it(api: FlaskClient, j
 def test_only_the_images_of_that_job_are_given(
     api: FlaskClient, job: Job, storage: Storage, valkey: redis.Redis
 ) -> None:
-    other = storage.put_input(b"\xff\xd8 of somebody else")
+    other = store_input(storage, b"\xff\xd8 of somebody else")
     for digest in (other, hashlib.sha256(b"nothing").hexdigest(), "..", "x" * 64):
         answer = api.get(f"/v1/jobs/{job.id}/inputs/{digest}")
         assert answer.status_code == 404, digest

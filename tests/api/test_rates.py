@@ -86,13 +86,13 @@ def test_who_asks_too_often_is_told_when_to_come_again_and_then_is_answered(
 
 
 def test_an_answer_says_what_is_left(serve: Callable[..., FlaskClient]) -> None:
-    api = serve(requests_per_minute=100, jobs_per_minute=10)
+    api = serve(requests_per_minute=120, jobs_per_minute=10)
     first, second = ask(api), ask(api)
-    assert first.headers["RateLimit-Policy"] == '"requests";q=100;w=60'
+    assert first.headers["RateLimit-Policy"] == '"requests";q=120;w=60'
     left = [int(re.search(r"r=(\d+)", a.headers["RateLimit"])[1]) for a in (first, second)]
-    assert left == [99, 98]
+    assert left == [119, 118]
     posted = api.post("/v1/jobs", **form())
-    assert posted.headers["RateLimit-Policy"] == '"requests";q=100;w=60, "jobs";q=10;w=60'
+    assert posted.headers["RateLimit-Policy"] == '"requests";q=120;w=60, "jobs";q=10;w=60'
     assert '"jobs";r=9;t=6' in posted.headers["RateLimit"]
 
 

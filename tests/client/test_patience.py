@@ -101,7 +101,7 @@ def test_a_refusal_is_final(impasto: Impasto, submit: Callable[..., Job]) -> Non
     with pytest.raises(ApiProblem) as refusal:
         submit(impasto, idempotency_key="order 7", size=64)
     assert (refusal.value.status, refusal.value.code) == (422, "idempotency_key_reused")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < FOR_A_JOB.away_seconds / 2
 
 
 def test_patience_ends(
@@ -121,7 +121,7 @@ def test_patience_ends(
     with Impasto(NOBODY) as nobody, pytest.raises(ServiceUnreachable) as absent:
         submit(nobody)
     assert not absent.value.was_sent
-    assert 1 < time.monotonic() - started < 20
+    assert 1 < time.monotonic() - started < FOR_A_JOB.away_seconds
 
 
 REFUSAL = '{{"code": "{}", "detail": "not now"}}'

@@ -19,6 +19,7 @@ from shared.jobs import ErrorCode, JobEnd, JobError, JobStatus, StoredRequest
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage, request_key
+from tests.conftest import store_input
 from tests.shared.conftest import job_request
 
 DONE, FAILED, UNREACHABLE = 0, 1, 3
@@ -103,7 +104,7 @@ def test_lost_jobs_are_written_again_and_counted(
 
 def test_scripts_get_one_json_document(recover: Recover, storage: Storage) -> None:
     lose(storage, 2)
-    storage.put_input(uuid.uuid4().bytes)
+    store_input(storage, uuid.uuid4().bytes)
 
     result = recover("--json")
 

@@ -17,6 +17,7 @@ from shared.jobs import Inputs, JobStatus
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage, input_key, job_prefix
+from tests.conftest import store_input
 from tests.shared.conftest import job_request
 
 LONG_AGO = 1.0
@@ -278,7 +279,7 @@ def test_posts_and_sweeps_that_race_leave_no_job_without_its_input(
         time.sleep(pause)
         while not garbage.touch_inputs([digest]):
             time.sleep(0.001)
-        storage.put_input(data)
+        store_input(storage, data)
         post(records, Inputs(content=digest, styles=[]))
         assert storage.exists(input_key(digest))
 
@@ -287,7 +288,7 @@ def test_posts_and_sweeps_that_race_leave_no_job_without_its_input(
     with ThreadPoolExecutor(posters + sweepers) as pool:
         for _ in range(rounds):
             data, posted = dice.randbytes(16), threading.Event()
-            digest = storage.put_input(data)
+            digest = store_input(storage, data)
             valkey.zadd(names.UNUSED_INPUTS, {digest: LONG_AGO})
             pauses = [dice.uniform(0, 0.008) for _ in range(posters + sweepers)]
             posting = [pool.submit(create, pause, data) for pause in pauses[sweepers:]]

@@ -45,6 +45,7 @@ from shared.storage import (
     request_key,
     result_key,
 )
+from tests.conftest import store_input
 from tests.shared.conftest import job_request
 
 PICTURE = b"a picture"
@@ -92,8 +93,8 @@ class Service:
         self, idempotency: Idempotency | None = None, *, age_seconds: float = 0.0, **fields: Any
     ) -> str:
         inputs = Inputs(
-            content=self.storage.put_input(uuid.uuid4().bytes),
-            styles=[self.storage.put_input(b"a painting")],
+            content=store_input(self.storage, uuid.uuid4().bytes),
+            styles=[store_input(self.storage, b"a painting")],
         )
         request = job_request(**{"inputs": inputs} | fields)
         created_at = datetime.now(UTC) - timedelta(seconds=age_seconds)
@@ -456,7 +457,7 @@ def test_inputs_that_only_lost_records_named_are_kept_and_the_others_are_removed
 ) -> None:
     service.post()
     service.post()
-    unused = storage.put_input(b"nobody's")
+    unused = store_input(storage, b"nobody's")
     valkey.flushall()
 
     report = recovery.run()
@@ -510,7 +511,7 @@ def test_running_it_twice_changes_nothing(
     service.post(Idempotency(key_sha256="1" * 64, request_sha256="2" * 64))
     service.succeeded(webhook="https://example.com/")
     service.checkpoint(service.claim(service.post()), 5)
-    service.storage.put_input(b"nobody's")
+    store_input(service.storage, b"nobody's")
     valkey.flushall()
     recovery.run()
     before = everything(valkey)
@@ -648,7 +649,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
 ) -> None:
     service.post()
     service.succeeded()
-    storage.put_input(b"nobody's")
+    store_input(storage, b"nobody's")
     valkey.flushall()
     recovery = Recovery(valkey, records, Garbage(valkey, bucket), storage, dry_run=True)
 

@@ -18,6 +18,7 @@ from shared.storage import (
     preview_key,
     result_key,
 )
+from tests.conftest import store_input
 
 Change = Callable[..., Settings]
 
@@ -51,15 +52,15 @@ def test_an_input_is_stored_once_under_its_hash(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = uuid.uuid4().bytes
-    digest = storage.put_input(data)
+    digest = store_input(storage, data)
     assert digest == hashlib.sha256(data).hexdigest()
     assert storage.get(input_key(digest)) == data
 
-    def put(*_: object) -> None:
+    def put(**_: object) -> None:
         raise AssertionError("stored twice")
 
-    monkeypatch.setattr(storage, "put", put)
-    assert storage.put_input(data) == digest
+    monkeypatch.setattr(storage._writer, "put_object", put)
+    assert store_input(storage, data) == digest
 
 
 def test_anybody_can_fetch_a_presigned_url_as_the_file_it_names(storage: Storage) -> None:

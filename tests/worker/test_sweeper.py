@@ -16,6 +16,7 @@ from shared.jobs import Inputs, JobRequest, StoredRequest
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import Storage, checkpoint_key, input_key, job_prefix, preview_key, result_key
+from tests.conftest import store_input
 from tests.shared.conftest import job_request
 from worker import sweeper as module
 from worker.sweeper import Sweeper
@@ -53,7 +54,7 @@ class DyingStorage(Storage):
 
 
 def new_input(storage: Storage) -> str:
-    return storage.put_input(uuid.uuid4().bytes)
+    return store_input(storage, uuid.uuid4().bytes)
 
 
 def finished_job(records: JobRecords, storage: Storage, content: str, *styles: str) -> JobRequest:
