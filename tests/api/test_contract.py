@@ -13,11 +13,11 @@ import pytest
 import redis
 
 from api.examples import BODIES
-from shared.jobs import ErrorCode, Job, JobError, StoredOutput
+from shared.jobs import ErrorCode, Job, JobError, LossCurve, StoredOutput
 from shared.keys import ApiKeys
 from shared.records import JobRecords, Lease
 from shared.settings import Settings
-from shared.storage import Storage, preview_key
+from shared.storage import Storage, losses_key, preview_key
 from shared.workers import WorkerRegistry
 from tests.api.conftest import CONTENT, STYLE, Report
 from tests.api.servers import running_api
@@ -25,6 +25,7 @@ from tests.shared.test_workers import worker
 
 FILES = {"content": ("content.png", CONTENT), "style": ("style.png", STYLE)}
 PREVIEW_STEP = 12
+LOSSES = LossCurve(step=[1, 5], content=[2, 1], style=[3, 2], tv=[0, 0], total=[5, 3])
 # For a longer search: more examples, and every time another seed.
 EXAMPLES = int(os.environ.get("IMPASTO_CONTRACT_EXAMPLES", "4"))
 SEED = int(os.environ.get("IMPASTO_CONTRACT_SEED", "6"))
@@ -107,6 +108,7 @@ def jobs(
             records.fail(lease, JobError(code=ErrorCode.DIVERGED, message="the loss became NaN"))
     for job in succeeded:
         storage.put(paint(job.id).manifest_key, MANIFEST, "application/json")
+        storage.put(losses_key(job.id), LOSSES.model_dump_json().encode(), "application/json")
     for job in (canceled, deleted):
         client.ask("POST", job.urls.cancel)
     client.ask("DELETE", deleted.urls.delete)
