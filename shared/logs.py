@@ -1,11 +1,10 @@
-"""Structured logs, to stderr: readable on a terminal, JSON for a collector.
+"""Structured logs, to the process's own stderr: readable on a terminal, JSON for a collector.
 
 A traceback shows no values of variables: among them are keys.
 """
 
 import logging
 import sys
-from typing import TextIO, cast
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -16,24 +15,12 @@ from shared.settings import Settings
 HANDLER = "impasto"
 
 
-class StandardError:
-    """What is standard error at the moment: terminals, tests and servers exchange it."""
-
-    def write(self, text: str) -> int:
-        """Write there."""
-        return sys.stderr.write(text)
-
-    def flush(self) -> None:
-        """Write out what is held back."""
-        sys.stderr.flush()
-
-
 def configure_logs(settings: Settings, *processors: Processor) -> None:
     """Set up structlog once per process; `processors` add to every line."""
     structlog.configure(
         processors=[*_common(*processors), _renderer(settings)],
         wrapper_class=structlog.make_filtering_bound_logger(_level(settings)),
-        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.__stderr__),
         cache_logger_on_first_use=False,
     )
 
@@ -44,7 +31,7 @@ def adopt_logs(settings: Settings, server: str, level: int | str) -> None:
     `server` is the logger of what runs here, Celery or gunicorn. Libraries speak only when
     something is wrong: else they tell what they ask of whom, keys and all.
     """
-    handler = logging.StreamHandler(StandardError())
+    handler = logging.StreamHandler(sys.__stderr__)
     handler.name = HANDLER
     handler.setFormatter(
         ProcessorFormatter(

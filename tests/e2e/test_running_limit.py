@@ -102,10 +102,9 @@ def test_the_jobs_of_a_key_are_painted_one_after_the_other_without_a_pause(
     cat = owner("cat")
     jobs = [cat.submit(**SMALL) for _ in range(6)]
     records = [rig.wait_for_end(job.id, SOON_SECONDS) for job in jobs]
-    for before, after in itertools.pairwise(records):
-        assert before.finished_at is not None
-        assert after.started_at is not None
-        assert before.finished_at <= after.started_at
+    # Two workers may have taken the first two messages at once: either job was the first.
+    spans = sorted((record.started_at, record.finished_at) for record in records)
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
 
 
 def test_a_job_that_is_given_back_by_a_worker_that_goes_runs_on_at_the_other(

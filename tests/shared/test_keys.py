@@ -187,9 +187,11 @@ def test_a_key_is_looked_up_once_in_a_while(keys_of: Keys, valkey: redis.Redis) 
     before = looked_up(valkey)
     for _ in range(50):
         valid(remembering, secret)
-        assert remembering.authenticate(secret[:-4] + "AAAA") is None
         assert remembering.required()
     assert looked_up(valkey) - before == 1
+    # Another secret may be that of a renewed key. Who guesses is limited by address.
+    assert remembering.authenticate(secret[:-4] + "AAAA") is None
+    assert looked_up(valkey) - before == 2
 
 
 def test_without_a_cache_each_key_costs_one_round_trip(keys: ApiKeys, valkey: redis.Redis) -> None:

@@ -63,6 +63,7 @@ class Watch:
 
     origins: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
+    _forgiven: list[str] = field(default_factory=list)
 
     def on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -78,15 +79,16 @@ class Watch:
 
     def complain(self, complaint: str) -> None:
         log.warning(complaint)  # pytest shows it, whatever the test fails at
-        self.complaints.append(complaint)
+        if not self._is_forgiven(complaint):
+            self.complaints.append(complaint)
 
     def forgive(self, *words: str) -> None:
-        """Take out the complaints that a test has provoked: Chromium writes refusals down."""
-        self.complaints[:] = [
-            complaint
-            for complaint in self.complaints
-            if not any(word in complaint for word in words)
-        ]
+        """Overlook what a test has provoked, and what Chromium writes down of it later."""
+        self._forgiven.extend(words)
+        self.complaints[:] = [each for each in self.complaints if not self._is_forgiven(each)]
+
+    def _is_forgiven(self, complaint: str) -> bool:
+        return any(word in complaint for word in self._forgiven)
 
 
 @pytest.fixture(scope="module")  # as long as it lives, no event loop can run in this thread
