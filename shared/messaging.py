@@ -145,12 +145,6 @@ class ProgressReader:
     def __init__(self, redis: Redis) -> None:
         self._redis: Any = redis  # its types say that every reply may be awaited
 
-    def read(self, job_ids: list[str]) -> dict[str, Progress]:
-        """The newest progress of those jobs that have any; one round trip."""
-        states = zip(job_ids, self.states(job_ids), strict=True)
-        found = {job_id: parse_progress(state) for job_id, state in states if state}
-        return {job_id: progress for job_id, progress in found.items() if progress}
-
     def states(self, job_ids: list[str]) -> list[str | None]:
         """What `parse_progress` makes the progress of each job of, if it has any."""
         if not job_ids:

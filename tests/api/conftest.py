@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import redis
 from flask.testing import FlaskClient
@@ -79,6 +80,13 @@ class Traces:
     def jobs(self) -> set[str]:
         """Ids of the jobs of which something lies in S3."""
         return {key.split("/")[1] for key in self.all()[0] if key.startswith("jobs/")}
+
+
+@pytest.fixture(scope="module")
+def connections(url: str) -> Iterator[httpx.Client]:
+    """Connections that are kept to the API that a module of tests serves at `url`."""
+    with httpx.Client(base_url=url, timeout=60) as client:
+        yield client
 
 
 @pytest.fixture

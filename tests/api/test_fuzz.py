@@ -65,12 +65,6 @@ def url(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert "Traceback" not in log.read_text()
 
 
-@pytest.fixture(scope="module")
-def connections(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=60) as client:
-        yield client
-
-
 @pytest.fixture
 def api(connections: httpx.Client, valkey: redis.Redis) -> httpx.Client:
     return connections

@@ -31,7 +31,7 @@ from deploy.embedded.process import Process
 from deploy.embedded.servers import Server, start_seaweedfs, start_valkey
 from shared import names
 from shared.jobs import ANONYMOUS, Checkpoint, Job, JobRecord, JobStatus
-from shared.messaging import ProgressReader
+from shared.messaging import ProgressReader, parse_progress
 from shared.records import JobRecords
 from shared.settings import Settings
 from shared.storage import STORAGE_ERRORS, Storage
@@ -289,7 +289,9 @@ class Rig:
         def is_there() -> bool:
             status = self.record(job_id).status
             assert not status.is_terminal, f"job {job_id} {status} before it was seen"
-            return status == JobStatus.RUNNING and job_id in self._progress.read([job_id])
+            (state,) = self._progress.states([job_id])
+            told = parse_progress(state) if state else None
+            return status == JobStatus.RUNNING and told is not None
 
         until(is_there, f"a step of {job_id}")
         return self.holder(job_id)
