@@ -85,9 +85,9 @@ def accept(
     service: Services,
     job: JobRequest,
     ticket: Ticket | None,
-    provide_inputs: Callable[[], None],
+    provide_inputs: Callable[[frozenset[str]], None],
 ) -> None:
-    """Accept `job`. `provide_inputs` sees to it that its inputs lie in S3.
+    """Accept `job`. `provide_inputs`, told which may lie in S3, sees to it that all of them do.
 
     Raises:
         Unavailable: the queue is full, or inputs are just being removed.
@@ -98,8 +98,7 @@ def accept(
     refusal = service.records.refusal(job.owner, max_unfinished_jobs=limit)
     if refusal is not None:  # before the images are stored
         raise _refused(refusal, service.settings)
-    _touch_inputs(service, job.inputs)
-    provide_inputs()
+    provide_inputs(_touch_inputs(service, job.inputs))
     stored = StoredRequest(
         **dict(job),
         created_at=datetime.now(UTC),
@@ -151,12 +150,13 @@ def _checked(key: str) -> str:
     return key
 
 
-def _touch_inputs(service: Services, inputs: Inputs) -> None:
+def _touch_inputs(service: Services, inputs: Inputs) -> frozenset[str]:
     until = time.monotonic() + REMOVAL_SECONDS
-    while not service.garbage.touch_inputs(inputs.digests):
+    while (known := service.garbage.touch_inputs(inputs.digests)) is None:
         if time.monotonic() > until:
             raise Unavailable("an old copy of these images is just being removed: try again")
         time.sleep(REMOVAL_POLL_SECONDS)
+    return known
 
 
 def _withdraw(service: Services, job_id: str, forget: Callable[[], None]) -> None:

@@ -263,9 +263,10 @@ def retry_job(path: JobPath, header: CreationHeader) -> Response:
     return _accepted_response(service, made, header.wait_seconds)
 
 
-def _store(storage: Storage, images: list[Image]) -> None:
-    for image in images:
-        storage.put_input(image.file, image.sha256)
+def _store(storage: Storage, images: list[Image], known: frozenset[str]) -> None:
+    for sha256, image in {image.sha256: image for image in images}.items():
+        if sha256 not in known or not storage.exists(input_key(sha256)):
+            storage.put_input(image.file, sha256)
 
 
 def _archive_end(service: Services, job_id: str) -> None:
@@ -274,8 +275,8 @@ def _archive_end(service: Services, job_id: str) -> None:
         service.archive.write_end(job_id, found[0].end)
 
 
-def _require(storage: Storage, inputs: Inputs) -> None:
-    """Whether the inputs of a job are still there."""
+def _require(storage: Storage, inputs: Inputs, _: frozenset[str]) -> None:
+    """Whether the inputs of a job are still there, also those that Redis knows nothing of."""
     if not all(storage.exists(input_key(digest)) for digest in inputs.digests):
         raise Gone("an image of this job is not kept any more: post the images again")
 

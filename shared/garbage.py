@@ -41,9 +41,13 @@ class Garbage:
         self._scripts = Scripts(redis)
         self._settings = settings
 
-    def touch_inputs(self, digests: list[str]) -> bool:
-        """Say that inputs are about to be used. False: one of them is being removed right now."""
-        return bool(self._scripts.run("touch_inputs", POSTING_SECONDS, *digests))
+    def touch_inputs(self, digests: list[str]) -> frozenset[str] | None:
+        """Say that inputs are about to be used. None: one of them is being removed right now.
+
+        Returns those that may lie in S3. The others need not be looked for there.
+        """
+        known = self._scripts.run("touch_inputs", POSTING_SECONDS, *digests)
+        return None if known is None else frozenset(known)
 
     def expire_jobs(self, limit: int) -> int:
         """Forget jobs that were kept long enough. Returns how many."""

@@ -142,14 +142,13 @@ class Storage:
 
     def put_input(self, file: IO[bytes], sha256: str) -> None:
         """Store an uploaded file, whose SHA-256 is known, without having it in memory."""
-        if not self.exists(input_key(sha256)):
-            file.seek(0)
-            self._writer.put_object(
-                Bucket=self._bucket,
-                Key=input_key(sha256),
-                Body=file,
-                ContentType="application/octet-stream",
-            )
+        file.seek(0)
+        self._writer.put_object(
+            Bucket=self._bucket,
+            Key=input_key(sha256),
+            Body=file,
+            ContentType="application/octet-stream",
+        )
 
     def get(self, key: str) -> bytes:
         """The bytes under `key`. Raises `ObjectMissing`, or one of `STORAGE_ERRORS`."""

@@ -1,6 +1,8 @@
-"""What a request costs Redis: clients poll all the time, and all wait for the same server."""
+"""What a request costs Redis and S3: clients poll all the time, and all wait for the same servers."""
 
+import hashlib
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from flask.testing import FlaskClient
+from botocore.httpsession import URLLib3Session
 from redis.connection import AbstractConnection
 
 from api.app import create_app
@@ -17,7 +20,9 @@ from shared.keys import ApiKeys
 from shared.messaging import ProgressWriter
 from shared.records import JobRecords
 from shared.settings import Settings
+from shared.storage import Storage, input_key
 from tests.api.conftest import Change, Report, form, post
+from tests.conftest import picture_bytes
 
 Sent = list[Any]
 PROGRESS = Progress(
@@ -133,6 +138,58 @@ def test_without_the_redis_of_the_progress_the_truth_is_told(
     records.claim(job.id, "w1")
     found = Job.model_validate(client.get(job.urls.self).json)
     assert (found.status, found.progress) == ("running", None)
+
+
+# -- what a submit costs S3 ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked_of_s3(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What this process asks S3 for: the method, and the first folder or the bucket's object."""
+    asked: list[str] = []
+    send = URLLib3Session.send
+
+    def noted(session: URLLib3Session, request: Any) -> Any:
+        _, _, key = urlsplit(request.url).path.strip("/").partition("/")
+        asked.append(f"{request.method} {key.partition('/')[0]}")
+        return send(session, request)
+
+    monkeypatch.setattr(URLLib3Session, "send", noted)
+    return asked
+
+
+def test_new_images_are_stored_without_a_look_whether_they_are_there(
+    api: FlaskClient, asked_of_s3: list[str]
+) -> None:
+    content, style = (picture_bytes(f"new {secrets.token_hex(8)}") for _ in range(2))
+    assert post(api, content=content, style=style).status_code == 202
+    assert asked_of_s3 == ["PUT inputs", "PUT inputs", "PUT jobs"]
+
+
+def test_an_image_that_was_seen_is_not_stored_again(
+    api: FlaskClient, storage: Storage, asked_of_s3: list[str]
+) -> None:
+    content, style = (picture_bytes(f"seen {secrets.token_hex(8)}") for _ in range(2))
+    assert post(api, content=content, style=style).status_code == 202
+    asked_of_s3.clear()
+    other = picture_bytes(f"new {secrets.token_hex(8)}")
+    assert post(api, content=other, style=style).status_code == 202
+    assert sorted(asked_of_s3) == ["HEAD inputs", "PUT inputs", "PUT jobs"]
+
+    # Unless it has gone from there: what Redis knows is not what S3 has.
+    storage.delete(input_key(hashlib.sha256(style).hexdigest()))
+    asked_of_s3.clear()
+    assert post(api, content=other, style=style).status_code == 202
+    assert sorted(asked_of_s3) == ["HEAD inputs", "HEAD inputs", "PUT inputs", "PUT jobs"]
+    assert storage.exists(input_key(hashlib.sha256(style).hexdigest()))
+
+
+def test_an_image_that_is_content_and_style_is_stored_once(
+    api: FlaskClient, asked_of_s3: list[str]
+) -> None:
+    both = picture_bytes(f"both {secrets.token_hex(8)}")
+    assert post(api, content=both, style=both).status_code == 202
+    assert asked_of_s3 == ["PUT inputs", "PUT jobs"]
 
 
 # -- what is remembered of an answer ------------------------------------------------------------

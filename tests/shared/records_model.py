@@ -589,12 +589,13 @@ class Model:
         """How many jobs use each input."""
         return Counter(digest for job in self.jobs.values() for digest in job.inputs)
 
-    def touch_inputs(self, digests: list[str]) -> bool:
+    def touch_inputs(self, digests: list[str]) -> frozenset[str] | None:
         if any(digest in self.deleting for digest in digests):
-            return False
+            return None
+        known = frozenset(digests) & (self.unused.keys() | self.uses().keys())
         for digest in digests:
             self._unused_since(digest, self.now + POSTING_SECONDS)
-        return True
+        return known
 
     def _unused_since(self, digest: str, since: float) -> None:
         self.unused[digest] = max(self.unused.get(digest, since), since)

@@ -113,7 +113,7 @@ def test_a_touched_input_stays_though_nobody_uses_it(
     garbage: Garbage, records: JobRecords, valkey: redis.Redis
 ) -> None:
     delete(records, post(records, Inputs(content=CONTENT, styles=[])))
-    assert garbage.touch_inputs([CONTENT])
+    assert garbage.touch_inputs([CONTENT]) is not None
     assert take_all(garbage) == []
 
 
@@ -121,7 +121,7 @@ def test_a_touched_input_stays_though_the_job_that_used_it_is_deleted(
     garbage: Garbage, records: JobRecords
 ) -> None:
     job_id = post(records, Inputs(content=CONTENT, styles=[]))
-    assert garbage.touch_inputs([CONTENT])
+    assert garbage.touch_inputs([CONTENT]) is not None
     delete(records, job_id)
     assert take_all(garbage) == []
 
@@ -129,8 +129,8 @@ def test_a_touched_input_stays_though_the_job_that_used_it_is_deleted(
 def test_a_touched_input_stays_though_another_post_came_and_went_meanwhile(
     garbage: Garbage, records: JobRecords
 ) -> None:
-    assert garbage.touch_inputs([CONTENT])  # by a slow one
-    assert garbage.touch_inputs([CONTENT])
+    assert garbage.touch_inputs([CONTENT]) is not None  # by a slow one
+    assert garbage.touch_inputs([CONTENT]) is not None
     delete(records, post(records, Inputs(content=CONTENT, styles=[])))
     assert take_all(garbage) == []
 
@@ -138,7 +138,7 @@ def test_a_touched_input_stays_though_another_post_came_and_went_meanwhile(
 def test_what_was_touched_for_a_job_that_never_came_is_removed_in_the_end(
     garbage: Garbage, valkey: redis.Redis
 ) -> None:
-    assert garbage.touch_inputs([CONTENT, STYLE])
+    assert garbage.touch_inputs([CONTENT, STYLE]) is not None
     for digest in (CONTENT, STYLE):
         valkey.zincrby(names.UNUSED_INPUTS, -module.POSTING_SECONDS, digest)
     assert take_all(garbage) == [STYLE, CONTENT]
@@ -147,7 +147,7 @@ def test_what_was_touched_for_a_job_that_never_came_is_removed_in_the_end(
 def test_a_touch_does_not_let_a_used_input_be_removed_later(
     garbage: Garbage, records: JobRecords, valkey: redis.Redis
 ) -> None:
-    assert garbage.touch_inputs([CONTENT])
+    assert garbage.touch_inputs([CONTENT]) is not None
     job_id = post(records, Inputs(content=CONTENT, styles=[]))
     valkey.zadd(names.UNUSED_INPUTS, {CONTENT: LONG_AGO})
     assert take_all(garbage) == []
@@ -172,13 +172,13 @@ def test_an_input_that_is_being_removed_cannot_be_touched_until_it_is_gone(
     removal = garbage.take_unused_input()
     assert removal is not None
 
-    assert not garbage.touch_inputs([STYLE, CONTENT])
+    assert garbage.touch_inputs([STYLE, CONTENT]) is None
     assert valkey.zscore(names.UNUSED_INPUTS, STYLE) is None  # none of them
-    assert garbage.touch_inputs([STYLE])
+    assert garbage.touch_inputs([STYLE]) is not None
     assert garbage.take_unused_input() is None  # nor can somebody else remove it
 
     assert garbage.removed_input(removal)
-    assert garbage.touch_inputs([STYLE, CONTENT])
+    assert garbage.touch_inputs([STYLE, CONTENT]) is not None
     assert take_all(garbage) == []
 
 
@@ -191,7 +191,7 @@ def test_an_input_whose_remover_was_lost_is_removed_by_another(
     assert lost is not None
     time.sleep(0.1)
 
-    assert garbage.touch_inputs([STYLE])
+    assert garbage.touch_inputs([STYLE]) is not None
     monkeypatch.undo()
     other = garbage.take_unused_input()
     assert other is not None
@@ -199,7 +199,7 @@ def test_an_input_whose_remover_was_lost_is_removed_by_another(
 
     # The lost one is back: what the other does is not ended by it.
     assert not garbage.removed_input(lost)
-    assert not garbage.touch_inputs([CONTENT])
+    assert garbage.touch_inputs([CONTENT]) is None
     assert garbage.removed_input(other)
     assert valkey.hget(names.COUNTERS, "inputs_removed") == "1"
 
@@ -212,7 +212,7 @@ def test_an_input_that_was_removed_too_late_stays_known_to_those_who_use_it(
     late = garbage.take_unused_input()
     assert late is not None
     time.sleep(0.1)
-    assert garbage.touch_inputs([CONTENT])
+    assert garbage.touch_inputs([CONTENT]) is not None
     job_id = post(records, Inputs(content=CONTENT, styles=[]))
 
     assert not garbage.removed_input(late)
@@ -277,7 +277,7 @@ def test_posts_and_sweeps_that_race_leave_no_job_without_its_input(
         digest = hashlib.sha256(data).hexdigest()
         start.wait()
         time.sleep(pause)
-        while not garbage.touch_inputs([digest]):
+        while garbage.touch_inputs([digest]) is None:
             time.sleep(0.001)
         store_input(storage, data)
         post(records, Inputs(content=digest, styles=[]))

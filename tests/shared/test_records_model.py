@@ -489,14 +489,16 @@ class Impasto(RuleBasedStateMachine):
 
     def touch(self, inputs: Inputs, lost: bool) -> bool:
         digests = sorted(digests_of(inputs))
-        touched = self.call(
+        known = self.call(
             lost,
             lambda: self.garbage.touch_inputs(digests),
             lambda: self.model.touch_inputs(digests),
+            same_answer=False,  # by then they are known
         )
-        if touched:
-            self.bucket |= set(digests)  # stored, where they were not there
-        return bool(touched)
+        if known is None:
+            return False
+        self.bucket |= set(digests)  # stored, where they were not there
+        return True
 
     def upload(self, draw: Draw, lost: bool) -> None:
         inputs = draw(INPUTS)
