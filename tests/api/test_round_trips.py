@@ -1,4 +1,4 @@
-"""What a request costs Redis and S3: clients poll all the time, and all wait for the same servers."""
+"""What a request costs Redis and S3: clients poll all the time, and all wait for the same ones."""
 
 import hashlib
 import json
@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-from flask.testing import FlaskClient
 from botocore.httpsession import URLLib3Session
+from flask.testing import FlaskClient
 from redis.connection import AbstractConnection
 
 from api.app import create_app
