@@ -25,6 +25,7 @@ from shared.errors import (
     InFlight,
     InvalidInput,
     InvalidRequest,
+    QuotaExceeded,
     TooMany,
     Unavailable,
 )
@@ -92,6 +93,7 @@ def accept(
     Raises:
         Unavailable: the queue is full, or inputs are just being removed.
         TooMany: its owner has as many unfinished jobs as are allowed.
+        QuotaExceeded: its owner has as many jobs as are kept.
         InFlight: this took so long that the next request with the same idempotency key went ahead.
     """
     limit = max_unfinished_jobs(service.settings)
@@ -184,6 +186,10 @@ def _refused(refusal: Refusal, settings: Settings) -> ImpastoError:
             limit = max_unfinished_jobs(settings)
             return TooMany(
                 f"you have {limit:,} unfinished jobs, as many as you may have: wait until one ends"
+            )
+        case Refusal.TOO_MANY_KEPT:
+            return QuotaExceeded(
+                f"{settings.max_kept_jobs:,} jobs of yours are kept, as many as may be: delete some"
             )
         case Refusal.SUPERSEDED:
             return InFlight("this took so long that the next request with its key went ahead")

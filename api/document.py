@@ -150,6 +150,11 @@ ERRORS: dict[str, tuple[str, str, tuple[ImpastoError, ...]]] = {
         "A key is needed, or this one is not valid",
         (errors.Unauthorized("this is no API key that is known here, or it was revoked"),),
     ),
+    "403": (
+        "QuotaExceeded",
+        "As many of your jobs are kept as may be",
+        (errors.QuotaExceeded("100,000 jobs of yours are kept, as many as may be: delete some"),),
+    ),
     "404": (
         "NotFound",
         "There is none, or it is somebody else's",

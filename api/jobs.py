@@ -125,7 +125,7 @@ class Upload(RawModel):
 
 @blueprint.post(
     "",
-    responses={"202": ACCEPTED, **problems(400, 409, 410, 413, 415, 422)},
+    responses={"202": ACCEPTED, **problems(400, 403, 409, 410, 413, 415, 422)},
 )
 def create_job(raw: Upload, header: CreationHeader) -> Response:
     """Accept a job: check the images and parameters, store them, wake a worker."""
@@ -241,7 +241,7 @@ def cancel_job(path: JobPath) -> Response:
 
 @blueprint.post(
     "/<job_id>/retry",
-    responses={"202": RETRIED, **problems(400, 404, 409, 410, 422)},
+    responses={"202": RETRIED, **problems(400, 403, 404, 409, 410, 422)},
 )
 def retry_job(path: JobPath, header: CreationHeader) -> Response:
     """Accept a new job like a finished one: the same images, parameters, metadata and webhook."""

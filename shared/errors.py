@@ -57,6 +57,14 @@ class Unauthorized(ImpastoError):
     title = "Unauthorized"
 
 
+class QuotaExceeded(ImpastoError):
+    """As much is kept for this owner as may be."""
+
+    code = "quota_exceeded"
+    status = 403
+    title = "Quota exceeded"
+
+
 class NotFound(ImpastoError):
     """There is no such thing, or not any more."""
 

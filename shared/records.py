@@ -58,6 +58,7 @@ class Refusal(StrEnum):
 
     QUEUE_FULL = "queue_full"
     TOO_MANY_JOBS = "too_many_jobs"  # of this owner
+    TOO_MANY_KEPT = "too_many_kept"  # likewise, those that have ended too
     SUPERSEDED = "superseded"  # the next request with the same idempotency key went ahead
 
 
@@ -201,11 +202,11 @@ class JobRecords:
         outcome = self._scripts.run("refusal", owner, *self._most(max_unfinished_jobs))
         return Refusal(outcome) if outcome else None
 
-    def _most(self, max_unfinished_jobs: int | None) -> tuple[int, int]:
+    def _most(self, max_unfinished_jobs: int | None) -> tuple[int, int, int]:
         """How many jobs may wait, and how many of an owner may be unfinished."""
         most = self._settings.max_unfinished_jobs
         most_unfinished = most if max_unfinished_jobs is None else max_unfinished_jobs
-        return self._settings.max_queued_jobs, most_unfinished
+        return self._settings.max_queued_jobs, most_unfinished, self._settings.max_kept_jobs
 
     def waiting_before(self, priority: Priority) -> int:
         """How many jobs a new one of this priority would have before it."""

@@ -77,5 +77,10 @@ def _names() -> str:
     lines += [f"local {name}_PATTERN = '{pattern}'" for name, pattern in patterns.items()]
     ranks = ", ".join(f"{priority} = {rank}" for priority, rank in PRIORITY_RANK.items())
     bounds = ", ".join(map(str, DURATION_BUCKETS))
-    tables = [f"local RANKS = {{{ranks}}}", f"local DURATION_BUCKETS = {{{bounds}}}"]
+    statuses = ", ".join(f"'{status}'" for status in JobStatus)
+    tables = [
+        f"local RANKS = {{{ranks}}}",
+        f"local DURATION_BUCKETS = {{{bounds}}}",
+        f"local ALL_STATUSES = {{{statuses}}}",
+    ]
     return "\n".join([*lines, *tables])

@@ -51,13 +51,21 @@ local function move(id, owner, from, to)
   redis.call('HINCRBY', STATUSES, to, 1)
 end
 
--- Why no further job of an owner is accepted, or nothing: most jobs in the queue, most unfinished ones of an owner.
-local function refusal_of(owner, most_queued, most_unfinished)
+-- Why no further job of an owner is accepted, or nothing: most jobs in the queue, most unfinished ones of an owner,
+-- most that are kept of it.
+local function refusal_of(owner, most_queued, most_unfinished, most_kept)
   if redis.call('ZCARD', QUEUE) >= tonumber(most_queued) then
     return 'queue_full'
   end
   if tonumber(redis.call('HGET', UNFINISHED, owner) or 0) >= tonumber(most_unfinished) then
     return 'too_many_jobs'
+  end
+  local kept = 0
+  for _, status in ipairs(ALL_STATUSES) do
+    kept = kept + redis.call('ZCARD', index_of(owner, status))
+  end
+  if kept >= tonumber(most_kept) then
+    return 'too_many_kept'
   end
 end
 

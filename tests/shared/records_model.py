@@ -267,7 +267,8 @@ class Model:
         most = self.settings.max_unfinished_jobs
         if len(unfinished) >= (most if max_unfinished_jobs is None else max_unfinished_jobs):
             return Refusal.TOO_MANY_JOBS
-        return None
+        kept = [job for job in self.jobs.values() if job.request.owner == owner]
+        return Refusal.TOO_MANY_KEPT if len(kept) >= self.settings.max_kept_jobs else None
 
     def page(
         self, owner: str, statuses: frozenset[JobStatus], limit: int, before: str | None

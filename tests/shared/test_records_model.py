@@ -58,6 +58,7 @@ SECONDS = (0.25, 1.0, 10.0, 30.0, 60.0, 61.0, 120.0, 200.0, 300.0, 601.0, 3600.0
 LIMITS = {
     "max_queued_jobs": 4,
     "max_unfinished_jobs": 3,
+    "max_kept_jobs": 4,
     "max_attempts": 2,
     "lease_seconds": 60,
     "heartbeat_seconds": 10,
