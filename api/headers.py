@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 ANSWER_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 # Our own files only; pictures also from what the visitor has just dropped or painted.
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:;"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:;"
     " connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 # Scalar writes its styles into the page while it runs, and has fonts and pictures in them.

@@ -120,8 +120,8 @@ class Settings(BaseSettings):
     max_kept_jobs: int = Field(
         100_000,
         ge=1,
-        description="Jobs of one API key that are kept, finished ones too; beyond it the API answers"
-        " 403 until some are deleted, or have been kept long enough.",
+        description="Jobs of one API key that are kept, finished ones too; beyond it the API"
+        " answers 403 until some are deleted, or have been kept long enough.",
     )
     max_running_jobs: int | None = Field(
         None,

@@ -4,9 +4,8 @@ import { readEvents } from './events.js';
 import { anotherKey, currentKey } from './keys.js';
 import { patiently } from './patience.js';
 import { Problem } from './problem.js';
+import { uniqueId } from './unique.js';
 import { upload } from './upload.js';
-
-export { Problem };
 
 const ANSWER_SECONDS = 20;
 
@@ -100,20 +99,20 @@ const ANSWER_SECONDS = 20;
 export const hasKey = () => currentKey() !== null;
 
 /**
- * Hands a job in. With an idempotency key it is sent again while the service is busy or away: the key makes
- * one job of however many requests.
+ * Hands a job in, again and again while the service is busy or away: the idempotency key makes one job of
+ * however many requests.
  *
  * @param {Inputs} inputs
  * @param {Record<string, unknown>} params
  * @param {Record<string, unknown>} metadata
- * @param {object} [how]
+ * @param {object} how
+ * @param {string} how.idempotencyKey
  * @param {Priority} [how.priority]
  * @param {AbortSignal} [how.signal]
- * @param {string} [how.idempotencyKey]
  * @param {(fraction: number) => void} [how.onUpload]  told how much of the pictures is sent, from 0 to 1
  * @returns {Promise<Job>}
  */
-export function submitJob(inputs, params, metadata, { priority, signal, idempotencyKey, onUpload } = {}) {
+export function submitJob(inputs, params, metadata, { idempotencyKey, priority, signal, onUpload }) {
   const { content, styles = [], masks = [], init } = inputs;
   const body = new FormData();
   if (content) body.append('content', content);
@@ -123,8 +122,7 @@ export function submitJob(inputs, params, metadata, { priority, signal, idempote
   body.append('params', JSON.stringify(params));
   body.append('metadata', JSON.stringify(metadata));
   if (priority) body.append('priority', priority);
-  const send = () => post('/v1/jobs', { body, signal, onUpload }, idempotencyKey);
-  return idempotencyKey ? patiently(send, signal) : send();
+  return patiently(() => post('/v1/jobs', { body, signal, onUpload }, idempotencyKey), signal);
 }
 
 /**
@@ -164,7 +162,7 @@ export const cancelJob = (id) => patiently(() => post(`${jobUrl(id)}/cancel`));
 
 /** A new job like this one. @param {string} id @returns {Promise<Job>} */
 export function retryJob(id) {
-  const idempotencyKey = crypto.randomUUID();
+  const idempotencyKey = uniqueId();
   return patiently(() => post(`${jobUrl(id)}/retry`, {}, idempotencyKey));
 }
 

@@ -7,13 +7,11 @@ import { Gallery } from './gallery.js';
 import { JobView } from './job.js';
 import { wireKeys } from './key_dialog.js';
 import { tellOfEnd, wireNotices } from './notices.js';
-import { isTransient, sleep } from './patience.js';
+import { persistently } from './patience.js';
 import { holdsFiles, picturesOf } from './pictures.js';
 import { showProblem } from './problem.js';
-import { wireShortcuts } from './shortcuts.js';
+import { isTyping, wireShortcuts } from './shortcuts.js';
 import { watchWorkers } from './workers.js';
-
-const PRESETS_RETRY_SECONDS = 3;
 
 /** @typedef {import('./api.js').Job} Job */
 
@@ -30,6 +28,10 @@ const jobView = new JobView({
   onReuse: reuse,
   onNew: (job) => goTo(`#job/${job.id}`),
   onDelete: (job) => gallery.remove(job),
+  onPaintOn(picture) {
+    goTo('#');
+    compose.paintOn(picture);
+  },
 });
 
 /** @param {Job} job */
@@ -38,29 +40,55 @@ function reuse(job) {
   compose.refill(job);
 }
 
-/** @param {string} hash */
+/** Brings the visitor there, also who is there already but looks elsewhere. @param {string} hash */
 function goTo(hash) {
-  location.hash = hash;
+  if (isHere(hash)) arrive();
+  else location.hash = hash;
 }
+
+/** @param {string} hash */
+const isHere = (hash) => (location.hash || '#') === hash;
 
 /** Shows what the address names. */
 function route() {
-  const id = location.hash.match(/^#job\/(.+)$/)?.[1];
+  const id = idOf(location.hash);
   byId('compose', HTMLElement).hidden = id !== undefined;
   byId('job', HTMLElement).hidden = id === undefined;
   gallery.setCurrent(id ?? null);
   gallery.refresh();
   if (id === undefined) jobView.close();
-  else jobView.open(decodeURIComponent(id));
+  else jobView.open(id, gallery.jobOf(id));
+}
+
+/** @param {string} hash @returns {string | undefined} the job that it names */
+function idOf(hash) {
+  const id = hash.match(/^#job\/(.+)$/)?.[1];
+  try {
+    return id && decodeURIComponent(id);
+  } catch {
+    return id; // no such job then, as the service will say
+  }
 }
 
 /** Where somebody goes on reading who has just been brought here. */
 const heading = () => part(document, '.room:not([hidden]) h1', HTMLElement);
 
-window.addEventListener('hashchange', () => {
-  route();
+/** The visitor begins at the top of what is shown. */
+function arrive() {
   window.scrollTo({ top: 0 });
   heading().focus({ preventScroll: true });
+}
+
+window.addEventListener('hashchange', () => {
+  route();
+  arrive();
+});
+
+// A link to where one is already changes no address.
+document.addEventListener('click', (event) => {
+  const link = event.target instanceof Element ? event.target.closest('a[href^="#"]') : null;
+  const isForHere = !event.ctrlKey && !event.metaKey && !event.shiftKey;
+  if (link && isForHere && isHere(link.getAttribute('href') ?? '')) arrive();
 });
 
 byId('skip', HTMLElement).addEventListener('click', (event) => {
@@ -75,30 +103,36 @@ byId('skip', HTMLElement).addEventListener('click', (event) => {
  * @param {?DataTransfer} transfer
  */
 function take(event, transfer) {
-  if (!holdsFiles(transfer)) return;
+  if (!holdsFiles(transfer) || document.querySelector('dialog[open]')) return;
   event.preventDefault();
   goTo('#');
   compose.take(picturesOf(transfer));
 }
 
-document.addEventListener('paste', (event) => take(event, event.clipboardData));
+document.addEventListener('paste', (event) => {
+  // Office programs put a picture of the text beside it.
+  const isText = isTyping(event) && event.clipboardData?.types.includes('text/plain');
+  if (!isText) take(event, event.clipboardData);
+});
 document.addEventListener('dragover', (event) => event.preventDefault());
 document.addEventListener('drop', (event) => {
   event.preventDefault();
   take(event, event.dataTransfer);
 });
 
-/** Nothing can be ordered before the presets are known, so this does not give up. */
+/** Nothing can be ordered before the presets are known, so this says why they are not, and does not give up. */
 async function loadPresets() {
-  for (;;) {
-    try {
-      return compose.setPresets(await listPresets());
-    } catch (problem) {
-      showProblem(byId('compose-problem', HTMLElement), problem);
-      if (!isTransient(problem)) return;
-    }
-    await sleep(PRESETS_RETRY_SECONDS);
-  }
+  const problem = byId('compose-problem', HTMLElement);
+  const attempt = () =>
+    listPresets().catch((reason) => {
+      showProblem(problem, reason);
+      throw reason;
+    });
+  const catalog = await persistently(attempt).catch(() => null);
+  if (!catalog) return;
+  compose.setPresets(catalog);
+  jobView.setCatalog(catalog);
+  gallery.setPresets(catalog.presets);
 }
 
 /** Goes to the work that hangs beside this one. @param {1 | -1} direction */
@@ -114,10 +148,11 @@ function press(id) {
 }
 
 wireKeys(() => {
+  gallery.changeHands();
   route();
   watchWorkers(byId('workers', HTMLElement));
 });
-wireNotices(byId('allow-notices', HTMLElement));
+wireNotices(byId('allow-notices', HTMLElement), part(document, '.links a', HTMLElement));
 wireShortcuts({
   n: () => goTo('#'),
   g: () => {

@@ -1,9 +1,11 @@
 /** One job among others: what it looks like, how far it is, what can be done with it. */
 
 import { getPreview, getResult } from './api.js';
-import { setAspect } from './pictures.js';
+import { setAspect } from './dom.js';
 import { isFinished } from './follow.js';
-import { ago, jobTitle, queuePlace, STATUS_NAMES } from './format.js';
+import { ago, jobTitle, percentOf, stateOf, STATUS_NAMES } from './format.js';
+import { isTransient } from './patience.js';
+import { inShort, recipe } from './recipe.js';
 
 const LARGE_PX = 1_500_000; // of a result that is not fetched for a thumbnail if there is a preview
 
@@ -15,7 +17,7 @@ const LARGE_PX = 1_500_000; // of a result that is not fetched for a thumbnail i
 
 /** @type {{deed: Deed, name: string, suits: (job: Job) => boolean}[]} */
 const DEEDS = [
-  { deed: 'cancel', name: 'Cancel', suits: (job) => !isFinished(job) },
+  { deed: 'cancel', name: 'Cancel', suits: (job) => !isFinished(job) && !job.cancel_requested_at },
   { deed: 'retry', name: 'Try again', suits: (job) => ['failed', 'canceled'].includes(job.status) },
   { deed: 'reuse', name: 'Reuse', suits: isFinished },
   { deed: 'delete', name: 'Delete', suits: isFinished },
@@ -28,20 +30,28 @@ export class Card {
   #link = document.createElement('a');
   #thumb = span('thumb linen');
   #title = span('title');
+  #recipe = span('short-recipe');
   #state = span('');
+  #presetOf;
   #deeds = document.createElement('div');
+  #offered = '';
   #isSeen = false;
   #isBusy = false;
   /** What is shown, or on its way. */
   #shown = '';
 
-  /** @param {Job} job @param {(deed: Deed, card: Card) => Promise<void>} onDeed */
-  constructor(job, onDeed) {
+  /**
+   * @param {Job} job
+   * @param {(job: Job) => import('./api.js').Preset | undefined} presetOf  asked at every update
+   * @param {(deed: Deed, card: Card) => Promise<void>} onDeed
+   */
+  constructor(job, presetOf, onDeed) {
     this.job = job;
+    this.#presetOf = presetOf;
     this.#link.href = `#job/${job.id}`;
     this.#thumb.ariaHidden = 'true'; // the caption says it all
     const caption = span('caption');
-    caption.append(this.#title, this.#state);
+    caption.append(this.#title, this.#recipe, this.#state);
     this.#link.append(this.#thumb, caption);
     this.#deeds.className = 'deeds';
     this.#deeds.addEventListener('click', async ({ target }) => {
@@ -56,18 +66,18 @@ export class Card {
 
   /** @param {Job} job */
   update(job) {
-    const isNews = this.element.dataset.status !== job.status;
     this.job = job;
     this.element.dataset.status = job.status;
     this.#title.textContent = jobTitle(job);
     this.#title.title = jobTitle(job);
-    this.#state.textContent = stateOf(job);
+    const told = inShort(recipe(job, this.#presetOf(job)));
+    this.#recipe.textContent = told;
+    this.#recipe.title = told;
+    this.#state.textContent = stateAndTime(job);
     const shape = job.output ?? job.progress;
     if (shape) setAspect(this.element, shape.width_px, shape.height_px);
     this.element.style.setProperty('--done', String(job.progress?.fraction ?? 0));
-    const hadFocus = this.#deeds.contains(document.activeElement);
-    if (isNews) this.#deeds.replaceChildren(...DEEDS.filter(({ suits }) => suits(job)).map((deed) => this.#button(deed)));
-    if (isNews && hadFocus) this.focus();
+    this.#offer(DEEDS.filter(({ suits }) => suits(job)));
     if (this.#shown === '') this.#thumb.textContent = job.status === 'succeeded' ? '' : STATUS_NAMES[job.status];
     this.#showPicture();
   }
@@ -88,10 +98,21 @@ export class Card {
     this.#link.focus();
   }
 
+  /** Shows the buttons for what can be done now. @param {typeof DEEDS} deeds */
+  #offer(deeds) {
+    const names = deeds.map(({ deed }) => deed).join(' ');
+    if (names === this.#offered) return;
+    this.#offered = names;
+    const hadFocus = this.#deeds.contains(document.activeElement);
+    this.#deeds.replaceChildren(...deeds.map((deed) => this.#button(deed)));
+    if (hadFocus) this.focus();
+  }
+
   /** @param {typeof DEEDS[number]} deed */
   #button({ deed, name }) {
     const button = document.createElement('button');
     button.type = 'button';
+    button.className = 'link';
     button.value = deed;
     button.textContent = name;
     button.setAttribute('aria-label', `${name}: ${jobTitle(this.job)}`);
@@ -102,25 +123,29 @@ export class Card {
     if (!this.#isSeen || document.hidden) return;
     const source = sourceOf(this.job);
     if (!source || source.name === this.#shown) return;
+    const before = this.#shown;
     this.#shown = source.name;
-    const picture = await source.fetch().catch(() => null);
-    const isShown = picture !== null && (await this.#hang(picture, source.name));
-    if (!isShown && this.#shown === source.name && !this.#thumb.querySelector('img'))
-      this.#thumb.textContent = 'No preview';
+    try {
+      const image = await decoded(await source.fetch());
+      if (this.#shown === source.name) this.#thumb.replaceChildren(image);
+    } catch (problem) {
+      if (this.#shown !== source.name) return;
+      if (isTransient(problem)) this.#shown = before; // the next answer about the job has it tried again
+      else if (!this.#thumb.querySelector('img')) this.#thumb.textContent = 'No preview';
+    }
   }
+}
 
-  /** @param {Blob} picture @param {string} name @returns {Promise<boolean>} whether it can be shown */
-  async #hang(picture, name) {
-    const image = new Image();
-    image.alt = '';
-    image.src = URL.createObjectURL(picture);
-    const isPicture = await image.decode().then(
-      () => true,
-      () => false,
-    );
-    URL.revokeObjectURL(image.src); // it is decoded: the card needs the address no more
-    if (isPicture && this.#shown === name) this.#thumb.replaceChildren(image);
-    return isPicture;
+/** @param {Blob} picture @returns {Promise<HTMLImageElement>} fails where the browser cannot show it */
+async function decoded(picture) {
+  const image = new Image();
+  image.alt = '';
+  image.src = URL.createObjectURL(picture);
+  try {
+    await image.decode();
+    return image;
+  } finally {
+    URL.revokeObjectURL(image.src); // it is decoded, or never will be: nobody needs the address any more
   }
 }
 
@@ -141,11 +166,12 @@ function sourceOf({ id, output, progress }) {
 }
 
 /** @param {Job} job */
-function stateOf({ status, progress, queue_position, created_at, cancel_requested_at }) {
-  if (status === 'queued') return queuePlace(queue_position);
-  if (status === 'running' && cancel_requested_at) return 'Stopping';
-  if (status === 'running') return progress ? `Being painted, ${Math.floor(100 * progress.fraction)} %` : 'Being painted';
-  return status === 'succeeded' ? ago(created_at) : `${STATUS_NAMES[status]}, ${ago(created_at)}`;
+function stateAndTime(job) {
+  const { status, progress, created_at, cancel_requested_at } = job;
+  if (status === 'succeeded') return ago(created_at);
+  if (isFinished(job)) return `${stateOf(job)}, ${ago(created_at)}`;
+  const isPainted = status === 'running' && progress && !cancel_requested_at;
+  return isPainted ? `${stateOf(job)}, ${percentOf(job)}` : stateOf(job);
 }
 
 /** @param {string} className */

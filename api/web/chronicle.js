@@ -27,7 +27,8 @@ function sentence({ event, detail }, index, history) {
 
 /** Fills the list. @param {HTMLElement} list @param {Entry[]} history */
 export function tell(list, history) {
-  if (list.childElementCount === history.length) return; // it only grows
+  const told = [...list.querySelectorAll('time')].map(({ dateTime }) => dateTime);
+  if (told.join() === history.map(({ at }) => at).join()) return; // so that who reads is not disturbed
   list.replaceChildren(
     ...history.map((entry, index) => {
       const item = document.createElement('li');

@@ -2,38 +2,32 @@
 
 import * as api from './api.js';
 import { Controls } from './controls.js';
-import { byId, part } from './dom.js';
+import { wireCopying } from './copying.js';
+import { byId, element } from './dom.js';
+import { save } from './download.js';
+import { keepDraft, readDraft } from './draft.js';
 import { Drawer } from './drawer.js';
 import { Dropzone } from './dropzone.js';
+import { fetchEarlier } from './earlier.js';
 import { EstimateLine } from './estimate.js';
-import { clearErrors, showErrors } from './fields.js';
+import { FieldProblems } from './fields.js';
+import { title } from './format.js';
 import { Manners } from './manners.js';
 import { Sheet } from './parameters.js';
-import { persistently } from './patience.js';
-import { readPicture } from './pictures.js';
 import { showProblem } from './problem.js';
-import { curl, python } from './snippets.js';
-import { drawVeils, Styles } from './styles.js';
+import { maskName, Styles } from './styles.js';
+import { uniqueId } from './unique.js';
+import { Veils } from './veils.js';
+import { zip } from './zip.js';
 
-const COPIED_SECONDS = 3;
-const SNIPPETS = { curl, python };
 
-/** @param {string} id */
-const element = (id) => byId(id, HTMLElement);
-
-/**
- * @typedef {import('./api.js').Job} Job
- * @typedef {import('./pictures.js').Picture} Picture
- *
- * @typedef {object} Catalog                   what `GET /v1/presets` answers
- * @property {import('./api.js').Preset[]} presets
- * @property {import('./parameters.js').Schema} parameters_schema
- * @property {import('./pictures.js').Limits} [limits]
- */
+/** @typedef {import('./api.js').Job} Job */
 
 export class Compose {
   #form = element('compose');
+  #fields = new FieldProblems((pointer) => this.#blockOf(pointer));
   #problem = element('compose-problem');
+  #callOff = byId('call-off', HTMLButtonElement);
   #submit = byId('submit', HTMLButtonElement);
   #priority = byId('priority', HTMLSelectElement);
   #sheet = new Sheet();
@@ -44,15 +38,21 @@ export class Compose {
   #content;
   #styles;
   #beginning;
-  /** @type {HTMLCanvasElement} */
-  #veils = document.createElement('canvas');
+  #veils = new Veils();
+  /** Whether the draft of before has been filled in: another one may take its place. */
+  #keepsDraft = false;
   /** What an earlier job was given besides, and is given again. @type {Record<string, any>} */
   #notes = {};
   /** Makes one job of however many attempts; another order gets another one. */
-  #idempotencyKey = crypto.randomUUID();
-  #isBusy = false;
-  /** The earlier job that fills the form; another one takes its place. */
-  #refilling = new AbortController();
+  #idempotencyKey = uniqueId();
+  /** While a job is handed in. @type {?AbortController} */
+  #ordering = null;
+  /** While the pictures of an earlier job are fetched; another job takes its place. @type {?AbortController} */
+  #filling = null;
+  /** @type {() => void} */
+  #openUp;
+  /** When there is something to fill in. @type {Promise<void>} */
+  #isOpen = new Promise((resolve) => (this.#openUp = resolve));
   #onSubmitted;
 
   /** @param {(job: Job) => void} onSubmitted */
@@ -65,27 +65,35 @@ export class Compose {
       onChange: changed,
       getPhotograph: () => (this.#content.isUsed ? (this.#content.pictures[0] ?? null) : null),
     });
-    this.#veils.className = 'veils';
     this.#sheet.addEventListener('change', () => this.#onSheet());
     this.#priority.addEventListener('change', changed);
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#order();
     });
+    this.#callOff.addEventListener('click', () => {
+      this.#ordering?.abort();
+      this.#filling?.abort();
+    });
     element('reset').addEventListener('click', () => this.#reset());
-    for (const button of element('copy').querySelectorAll('button'))
-      button.addEventListener('click', () => this.#copy(/** @type {keyof typeof SNIPPETS} */ (button.value)));
+    element('save-masks').addEventListener('click', () => this.#saveMasks());
+    wireCopying(element('copy'), () => this.#copied());
   }
 
-  /** @param {Catalog} catalog  its first preset is chosen */
-  setPresets({ presets, parameters_schema: schema, limits = {} }) {
+  /** @param {import('./api.js').Catalog} catalog  its first preset is chosen */
+  async setPresets({ presets, parameters_schema: schema, limits = {} }) {
     for (const zone of this.#zones) zone.limits = limits;
     this.#sheet.setCatalog(presets, schema);
     this.#manners.setPresets(presets);
-    this.#controls.setBounds(limits);
+    this.#controls.setLimits(limits);
     this.#drawer.build();
-    this.#setBusy(false);
+    const draft = await readDraft();
+    const isUntouched = this.#zones.every(({ isEmpty }) => isEmpty);
+    if (draft && isUntouched) this.#restore(draft);
+    this.#keepsDraft = true;
+    byId('compose-panel', HTMLFieldSetElement).disabled = false;
     showProblem(this.#problem, null);
+    this.#openUp();
   }
 
   /**
@@ -94,11 +102,18 @@ export class Compose {
    * @param {File[] | Promise<File[]>} files
    */
   async take(files) {
-    const pictures = await files;
-    if (!this.#content.isEmpty || !this.#content.isUsed) return this.#styles.zone.add(pictures);
-    const [first, ...others] = pictures;
-    await this.#content.add([first]);
-    await this.#styles.zone.add(others);
+    if (!this.#content.isEmpty || !this.#content.isUsed) return this.#styles.zone.add(files);
+    const [one, others] = halves(Promise.resolve(files));
+    await this.#content.add(one);
+    if ((await others).length > 0) await this.#styles.zone.add(others);
+  }
+
+  /** Takes a picture that was painted for the photograph; the paintings stay. @param {File} picture */
+  async paintOn(picture) {
+    await this.#isOpen;
+    await this.#content.add([picture]);
+    const [photograph] = this.#content.pictures;
+    if (photograph?.file === picture) this.#tell(`The photograph is now ‘${title(picture.name)}’.`);
   }
 
   /**
@@ -108,72 +123,99 @@ export class Compose {
    * @param {Job} job
    */
   async refill(job) {
-    const { params, metadata, inputs, priority } = job;
-    const { content_name: contentName, style_names: styleNames, ...notes } = metadata;
-    this.#refilling.abort();
-    this.#refilling = new AbortController();
-    const { signal } = this.#refilling;
+    this.#filling?.abort();
+    const filling = new AbortController();
+    this.#filling = filling;
+    this.#tell('Fetching the pictures …');
+    this.#showBusy();
+    try {
+      const [earlier] = await Promise.all([fetchEarlier(job, filling.signal), this.#isOpen, this.#areReady()]);
+      filling.signal.throwIfAborted();
+      this.#fill(job, earlier);
+    } catch (problem) {
+      if (this.#filling !== filling) return; // it is told what the other one does
+      this.#tell(filling.signal.aborted ? 'Called off: all is as it was.' : '');
+      if (!filling.signal.aborted) showProblem(this.#problem, problem);
+    } finally {
+      if (this.#filling === filling) this.#filling = null;
+      this.#showBusy();
+    }
+  }
+
+  /** @param {Job} job @param {import('./earlier.js').Earlier} earlier */
+  #fill({ params, metadata, priority }, earlier) {
+    const { content_name: _, style_names: __, ...notes } = metadata;
+    const { content, beginning, styles, masks, maskFiles, isWhole, lack } = earlier;
     this.#notes = notes;
     this.#priority.value = priority ?? 'normal';
     this.#sheet.fill({ ...params, style_weights: null });
-    this.#tell('Fetching the pictures …');
-    this.#setBusy(true);
-    const missing = [];
-    const names = Array.isArray(styleNames) ? styleNames : [];
-    const fetched = async (sha256, name) => {
-      const file = sha256 && (await fetchInput(job.id, sha256, name, signal));
-      if (file || !sha256) return file;
-      missing.push(name);
-      return null;
+    this.#content.set(content ? [content] : []);
+    this.#beginning.set(beginning ? [beginning] : []);
+    this.#styles.fill(styles, isWhole ? params.style_weights : null, masks, maskFiles);
+    const isExact = Number.isSafeInteger(params.seed);
+    this.#tell(`${lack} ${isExact ? '' : 'The seed has more digits than a browser can hold: it was rounded.'}`.trim());
+  }
+
+  /** Fills the form as it was left. @param {import('./draft.js').Form} draft */
+  #restore({ settings, pictures }) {
+    if (!this.#sheet.restore(settings.params)) return; // it is of another version of the service
+    this.#notes = settings.notes;
+    this.#priority.value = settings.priority;
+    this.#content.set(pictures.content);
+    this.#beginning.set(pictures.beginning);
+    this.#styles.fill(pictures.paintings, settings.weights, pictures.masks, pictures.maskFiles);
+  }
+
+  /** The form as a draft has it. @returns {import('./draft.js').Form} */
+  #left() {
+    const { pictures: paintings, weights, masks, maskFiles } = this.#styles.filled;
+    return {
+      settings: { params: this.#sheet.toJSON(), notes: this.#notes, priority: this.#priority.value, weights },
+      pictures: {
+        content: this.#content.pictures,
+        beginning: this.#beginning.pictures,
+        paintings,
+        masks,
+        maskFiles,
+      },
     };
-    try {
-      const [content, beginning, ...styles] = await Promise.all([
-        fetched(inputs.content, nameOr(contentName, 'photograph')),
-        fetched(inputs.init, 'beginning'),
-        ...inputs.styles.map((sha256, index) => fetched(sha256, nameOr(names[index], `painting ${index + 1}`))),
-      ]);
-      const masks = await Promise.all(inputs.masks.map((sha256, index) => fetched(sha256, `mask-${index + 1}.png`)));
-      const [photograph, start] = [await pictures(content), await pictures(beginning)];
-      const paintings = await pictures(...styles);
-      signal.throwIfAborted();
-      this.#content.set(photograph);
-      this.#beginning.set(start);
-      // With a painting missing, weights and masks would go to the wrong ones.
-      const isWhole = [...styles, ...masks].every(Boolean);
-      await this.#styles.fill(paintings, isWhole ? params.style_weights : null, isWhole ? masks : []);
-      this.#tell(noticeOf(missing, params));
-    } catch (problem) {
-      if (signal.aborted) return;
-      this.#tell('');
-      showProblem(this.#problem, problem);
-    } finally {
-      if (!signal.aborted) this.#setBusy(false);
-    }
   }
 
   get #zones() {
     return [this.#content, this.#styles.zone, this.#beginning];
   }
 
+  /** When the files that were given have been looked at. */
+  #areReady() {
+    return Promise.all(this.#zones.map(({ ready }) => ready));
+  }
+
   async #order() {
-    if (this.#isBusy) return;
-    this.#setBusy(true);
+    if (this.#ordering || this.#filling) return;
+    this.#ordering = new AbortController();
+    const { signal } = this.#ordering;
+    this.#showBusy();
+    let sent = 0;
     try {
-      await Promise.all(this.#zones.map(({ ready }) => ready));
+      await this.#areReady();
+      signal.throwIfAborted();
       if (this.#refuse()) return;
+      this.#tell('');
       const { inputs, params, metadata, priority } = await this.#request();
       const job = await api.submitJob(inputs, params, metadata, {
         priority,
+        signal,
         idempotencyKey: this.#idempotencyKey,
-        onUpload: (share) => this.#showUpload(share),
+        onUpload: (share) => this.#showUpload((sent = share)),
       });
-      this.#idempotencyKey = crypto.randomUUID();
-      this.#tell('');
+      this.#idempotencyKey = uniqueId();
       this.#onSubmitted(job);
     } catch (problem) {
-      this.#showProblem(problem);
+      if (!signal.aborted) this.#showProblem(problem);
+      else this.#tell(sent < 1 ? 'Called off.' : 'Called off, but it had arrived: it may hang among the works.');
     } finally {
-      this.#setBusy(false);
+      this.#ordering = null;
+      this.#showBusy();
     }
   }
 
@@ -181,21 +223,29 @@ export class Compose {
   #refuse() {
     const missing = this.#missing();
     showProblem(this.#problem, missing && new Error(missing.sentence));
-    missing?.field.focus();
+    missing?.show();
     return Boolean(missing);
   }
 
+  /** What is still needed first, and how to get there. @returns {?{sentence: string, show: () => void}} */
   #missing() {
     if (this.#content.isUsed && this.#content.isEmpty)
-      return { sentence: 'Choose a photograph first.', field: this.#content };
+      return { sentence: 'Choose a photograph first.', show: () => this.#content.focus() };
     if (this.#styles.zone.isUsed && this.#styles.zone.isEmpty)
-      return { sentence: 'Choose a painting for the style.', field: this.#styles.zone };
+      return { sentence: 'Choose a painting for the style.', show: () => this.#styles.zone.focus() };
     if (this.#beginsWithPicture && this.#beginning.isEmpty)
-      return { sentence: 'Choose the picture to begin with.', field: this.#beginning };
-    const { invalid } = this.#controls;
+      return { sentence: 'Choose the picture to begin with.', show: () => this.#beginning.focus() };
+    const onPanel = this.#controls.invalid;
+    const invalid = onPanel ?? this.#drawer.invalid;
     if (!invalid) return null;
-    invalid.closest('details')?.setAttribute('open', '');
-    return { sentence: `${nameOf(invalid)}: ${invalid.validationMessage}`, field: invalid };
+    return {
+      sentence: `${nameOf(invalid)}: ${invalid.validationMessage}`,
+      show: () => {
+        if (!onPanel) this.#drawer.open();
+        invalid.closest('details')?.setAttribute('open', '');
+        invalid.focus();
+      },
+    };
   }
 
   get #beginsWithPicture() {
@@ -233,85 +283,103 @@ export class Compose {
     if (this.#content.isUsed !== usesContent) this.#content.isUsed = usesContent;
     if (this.#styles.zone.isUsed !== usesStyles) this.#styles.zone.isUsed = usesStyles;
     element('beginning').hidden = !this.#beginsWithPicture;
-    const changes = this.#sheet.changed.filter((name) => name !== 'style_weights').length;
-    element('changes').textContent = changes === 0 ? '' : `${changes} changed`;
-    element('reset').hidden = changes === 0;
     this.#changed();
   }
 
   /** Something is not as it was when it was last handed in, estimated or found wrong. */
   #changed() {
     if (!this.#sheet.preset || !this.#styles) return; // not ready yet
-    this.#idempotencyKey = crypto.randomUUID();
+    this.#idempotencyKey = uniqueId();
     showProblem(this.#problem, null);
-    clearErrors();
+    this.#fields.clear();
+    this.#showChanges();
     const masked = this.#styles.hasMasks && this.#styles.zone.isUsed;
     this.#controls.hasMasks = masked;
-    this.#styles.refresh();
+    element('save-masks').hidden = !masked;
     this.#showVeils();
+    if (this.#keepsDraft) keepDraft(() => this.#left());
     this.#estimate.ask(this.#question());
+  }
+
+  /** How much there is to take back. */
+  #showChanges() {
+    const changes = this.#sheet.changed.filter((name) => name !== 'style_weights').length;
+    element('changes').textContent = changes === 0 ? '' : `${changes} changed`;
+    element('reset').hidden = changes === 0 && this.#priority.value === 'normal';
   }
 
   /** The masks over the photograph, as they are on the wall. */
   #showVeils() {
     const [photograph] = this.#content.pictures;
-    if (photograph) this.#content.itemOf(photograph).querySelector('.frame').append(this.#veils);
-    drawVeils(this.#styles, this.#veils);
+    const frame = photograph && this.#content.itemOf(photograph).querySelector('.frame');
+    this.#veils.show(this.#styles.veils, frame);
   }
 
-  /** What to ask the estimate; null while pictures are missing, or nobody knows their sizes. */
+  /**
+   * What to ask the estimate; null while pictures are missing, or nobody knows their sizes.
+   *
+   * @returns {?import('./estimate.js').Question}
+   */
   #question() {
     if (this.#missing()) return null;
-    const { params } = this.#plan();
+    const { params, priority } = this.#plan();
     const content = this.#content.isUsed ? this.#content.pictures[0] : null;
     const styles = this.#styles.zone.isUsed ? this.#styles.zone.pictures : [];
     if ([content, ...styles].some((picture) => picture && !picture.width)) return null;
     const size = ({ width, height }) => ({ width_px: width, height_px: height });
-    return {
-      params,
-      content: content && size(content),
-      styles: styles.map(size),
-      masks: this.#styles.hasMasks ? styles.length : 0,
-    };
+    const masks = this.#styles.hasMasks ? styles.length : 0;
+    const body = { params, content: content && size(content), styles: styles.map(size), masks };
+    return { body, isInTurn: priority === 'normal' };
   }
 
-  /** @param {import('./api.js').Problem} problem */
+  /** @param {import('./problem.js').Problem} problem */
   #showProblem(problem) {
     showProblem(this.#problem, problem);
-    const { first, homeless } = showErrors(problem.errors ?? []);
+    const { first, homeless } = this.#fields.show(problem.errors ?? []);
     if (first) first.focus();
-    else if (homeless[0]?.pointer.startsWith('params/')) this.#drawer.open(homeless[0]);
+    else this.#drawer.openAt(homeless);
   }
 
-  /** Copies the request as it would be posted now. @param {keyof typeof SNIPPETS} kind */
-  async #copy(kind) {
-    await Promise.all(this.#zones.map(({ ready }) => ready));
+  /** The block of the nearest field on the panel: `style/0` is told where styles are. @param {string} pointer */
+  #blockOf(pointer) {
+    const path = pointer.split('/');
+    for (let length = path.length; length > 0; length--) {
+      const name = CSS.escape(path.slice(0, length).join('/'));
+      const block = /** @type {?HTMLElement} */ (this.#form.querySelector(`[data-pointer~="${name}"]`));
+      if (block && !block.hidden) return block;
+    }
+    return null;
+  }
+
+  /** As it would be posted now. @returns {Promise<import('./snippets.js').Request>} */
+  async #copied() {
+    await this.#areReady();
     const { content, styles, init, params, metadata, priority } = this.#plan();
-    const text = SNIPPETS[kind]({
+    return {
       url: location.origin,
       content: content?.name ?? null,
       styles: styles.map(({ name }) => name),
-      masks: this.#styles.hasMasks ? styles.map((_, index) => `mask-${index + 1}.png`) : [],
+      masks: this.#styles.hasMasks ? styles.map((_, index) => maskName(index)) : [],
       init: init?.name ?? null,
       params,
       metadata,
       priority,
-      hasKey: api.hasKey?.() ?? false,
-    });
-    const said = part(element('copy'), '[role=status]', HTMLElement);
-    try {
-      await navigator.clipboard.writeText(text);
-      said.textContent = 'Copied.';
-    } catch {
-      said.textContent = 'The browser does not let it be copied.';
-    }
-    setTimeout(() => (said.textContent = ''), 1000 * COPIED_SECONDS);
+      hasKey: api.hasKey(),
+    };
+  }
+
+  /** Those that the copied request names, also of what nobody has painted: the rest. */
+  async #saveMasks() {
+    const masks = await this.#styles.maskFiles();
+    save(await zip(Object.fromEntries(masks.map((mask) => [mask.name, mask]))), 'masks.zip');
   }
 
   #reset() {
+    this.#filling?.abort();
     this.#notes = {};
     this.#priority.value = 'normal';
     this.#sheet.reset();
+    element('open-drawer').focus(); // the button hides itself
   }
 
   /** @param {string} sentence */
@@ -325,39 +393,24 @@ export class Compose {
     bar.value = share;
   }
 
-  #setBusy(busy) {
-    this.#isBusy = busy;
-    this.#submit.disabled = busy;
-    this.#submit.textContent = busy ? 'Handing it in …' : 'Paint';
-    if (!busy) element('upload').hidden = true;
+  /** While something is going on nothing is handed in, but it may be called off. */
+  #showBusy() {
+    const isBusy = Boolean(this.#ordering || this.#filling);
+    this.#submit.setAttribute('aria-disabled', String(isBusy)); // and not disabled: it keeps the focus
+    this.#submit.textContent = this.#ordering ? 'Handing it in …' : 'Paint';
+    if (!this.#ordering) element('upload').hidden = true;
+    if (!isBusy && document.activeElement === this.#callOff) this.#submit.focus();
+    this.#callOff.hidden = !isBusy;
   }
 }
 
-/** An image of an earlier job, or null when it is not kept any more. @returns {Promise<?File>} */
-async function fetchInput(jobId, sha256, name, signal) {
-  try {
-    const blob = await persistently(() => api.getInput(jobId, sha256, signal), signal);
-    return new File([blob], name, { type: blob.type });
-  } catch (problem) {
-    if (problem.status === 404 || problem.status === 410) return null;
-    throw problem;
-  }
-}
-
-/** @param {...?File} files @returns {Promise<Picture[]>} */
-const pictures = (...files) => Promise.all(files.filter(Boolean).map((file) => readPicture(file, {})));
-
-/** @param {unknown} name @param {string} other */
-const nameOr = (name, other) => (typeof name === 'string' && name ? name : other);
-
-/** What could not be filled in. @param {string[]} missing @param {Record<string, any>} params */
-function noticeOf(missing, { seed }) {
-  const sentences = [];
-  if (missing.length > 0)
-    sentences.push(`Not kept any more: ${missing.map((name) => `‘${name}’`).join(', ')}. Choose them again.`);
-  if (!Number.isSafeInteger(seed)) sentences.push('The seed has more digits than a browser can hold: it was rounded.');
-  return sentences.join(' ');
-}
+/**
+ * The first file, and the others.
+ *
+ * @param {Promise<File[]>} files
+ * @returns {[Promise<File[]>, Promise<File[]>]}
+ */
+const halves = (files) => [files.then((all) => all.slice(0, 1)), files.then((all) => all.slice(1), () => [])];
 
 /** What a field is called. @param {HTMLInputElement} field */
 const nameOf = (field) => (field.id === 'size' ? 'Size' : field.labels[0].textContent.trim());

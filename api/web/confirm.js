@@ -1,6 +1,6 @@
 /** Asks before something that cannot be undone. */
 
-import { byId, part } from './dom.js';
+import { byId, element, part } from './dom.js';
 
 /**
  * @param {string} question
@@ -10,8 +10,8 @@ import { byId, part } from './dom.js';
  */
 export function confirm(question, consequence, deed) {
   const dialog = byId('confirm', HTMLDialogElement);
-  byId('confirm-question', HTMLElement).textContent = question;
-  byId('confirm-consequence', HTMLElement).textContent = consequence;
+  element('confirm-question').textContent = question;
+  element('confirm-consequence').textContent = consequence;
   part(dialog, 'button[value=yes]', HTMLElement).textContent = deed;
   dialog.returnValue = '';
   dialog.showModal();

@@ -1,10 +1,9 @@
 /** The controls of the panel: each shows a parameter of the sheet in an artist's words, and sets it. */
 
-import { byId, part } from './dom.js';
+import { byId, element, part } from './dom.js';
 import { multiplier, number } from './format.js';
+import { setBounds, takeNumber, TypedField } from './typed.js';
 
-/** @param {string} id */
-const element = (id) => byId(id, HTMLElement);
 /** @param {string} id */
 const inputOf = (id) => byId(id, HTMLInputElement);
 /** @param {string} id */
@@ -13,38 +12,39 @@ const MAX_ROLLED_SEED = 2 ** 32;
 
 export class Controls {
   #sheet;
-  #size = inputOf('size');
   #strength = inputOf('strength');
   #strokes = inputOf('strokes');
   #feather = inputOf('feather');
   #sizes = element('sizes').querySelectorAll('button');
+  /** @type {[string, TypedField][]} */
+  #numbers;
 
   /** @param {import('./parameters.js').Sheet} sheet */
   constructor(sheet) {
     this.#sheet = sheet;
-    this.#bindNumbers();
+    this.#numbers = Object.entries(NUMBERS).map(([name, id]) => [name, this.#number(name, inputOf(id))]);
     this.#bindSliders();
     this.#bindChoices();
     for (const chip of this.#sizes) chip.addEventListener('click', () => sheet.set('size', Number(chip.value)));
     element('roll').addEventListener('click', () => sheet.set('seed', Math.floor(MAX_ROLLED_SEED * Math.random())));
-    sheet.addEventListener('change', () => this.#show());
+    sheet.addEventListener('change', (change) => this.#show(change));
   }
 
   /** Bounds as the service has them. @param {import('./pictures.js').Limits} limits */
-  setBounds(limits) {
-    for (const [name, id] of Object.entries(NUMBERS)) {
-      const { schema } = fieldNamed(this.#sheet, name);
-      setBounds(inputOf(id), schema);
-    }
-    if (limits.max_size_px) this.#size.max = String(limits.max_size_px);
-    const feather = fieldNamed(this.#sheet, 'mask_feather').schema;
-    setBounds(this.#feather, feather);
+  setLimits(limits) {
+    for (const [name, { element: input }] of this.#numbers) setBounds(input, this.#sheet.field(name).schema);
+    if (limits.max_size_px) inputOf('size').max = String(limits.max_size_px);
+    setBounds(this.#feather, this.#sheet.field('mask_feather').schema);
     this.#feather.step = '0.01';
+    for (const [name, { id }] of Object.entries(OCTAVES)) {
+      const { min, max } = inputOf(NUMBERS[name]);
+      Object.assign(inputOf(id), { min: String(Math.log2(Number(min))), max: String(Math.log2(Number(max))) });
+    }
   }
 
   /** The first that is filled in wrongly. @returns {?HTMLInputElement} */
   get invalid() {
-    return Object.values(NUMBERS).map(inputOf).find((input) => !input.checkValidity()) ?? null;
+    return Object.values(NUMBERS).map(inputOf).find(({ validity }) => !validity.valid) ?? null;
   }
 
   /** Whether there is a border of a mask to be blended. @param {boolean} yes */
@@ -52,16 +52,14 @@ export class Controls {
     element('feather-field').hidden = !yes;
   }
 
-  #bindNumbers() {
-    for (const [name, id] of Object.entries(NUMBERS)) {
-      const input = inputOf(id);
-      input.addEventListener('input', () => {
-        if (input.value === '' && !input.validity.badInput) this.#sheet.unset(name);
-        else if (input.checkValidity()) this.#sheet.set(name, input.valueAsNumber);
-      });
-      // A number that nobody finished gives way to the one that counts.
-      if (id !== 'steps') input.addEventListener('change', () => input.checkValidity() && this.#show());
-    }
+  /** @param {string} name @param {HTMLInputElement} input */
+  #number(name, input) {
+    const set = (value) => (value === null ? this.#sheet.unset(name) : this.#sheet.set(name, value));
+    const text = () => {
+      const isShown = ALWAYS_SHOWN.includes(name) || this.#sheet.isChanged(name);
+      return isShown ? String(this.#sheet.get(name) ?? '') : '';
+    };
+    return new TypedField(input, () => takeNumber(input, set), text);
   }
 
   #bindSliders() {
@@ -74,6 +72,12 @@ export class Controls {
       this.#sheet.set('style_scale', Number(scale.toPrecision(3)));
     });
     this.#feather.addEventListener('input', () => this.#sheet.set('mask_feather', this.#feather.valueAsNumber));
+    for (const [name, { id, round }] of Object.entries(OCTAVES)) {
+      const most = () => Number(inputOf(NUMBERS[name]).max);
+      inputOf(id).addEventListener('input', () =>
+        this.#sheet.set(name, Math.min(most(), round(2 ** inputOf(id).valueAsNumber))),
+      );
+    }
   }
 
   #bindChoices() {
@@ -84,9 +88,13 @@ export class Controls {
         radio.addEventListener('change', () => this.#sheet.set(name, radio.value));
   }
 
-  #show() {
+  /** @param {import('./parameters.js').SheetChange} change */
+  #show(change) {
     const sheet = this.#sheet;
-    for (const [name, id] of Object.entries(NUMBERS)) this.#showNumber(inputOf(id), name);
+    for (const [name, field] of this.#numbers) {
+      field.show(change.concerns(name));
+      field.element.placeholder = sheet.isDecided(name) ? '' : String(sheet.inherited(name) ?? '');
+    }
     for (const [name, id] of Object.entries(SELECTS)) selectOf(id).value = sheet.get(name);
     for (const [name, id] of Object.entries(RADIOS))
       part(element(id), `[value="${CSS.escape(sheet.get(name))}"]`, HTMLInputElement).checked = true;
@@ -94,37 +102,30 @@ export class Controls {
       chip.setAttribute('aria-pressed', String(Number(chip.value) === sheet.get('size')));
     element('file-quality-field').hidden = !['jpeg', 'webp'].includes(sheet.get('output.format'));
     element('aspect-field').hidden = sheet.usesContent;
+    for (const [name, { id, round, words }] of Object.entries(OCTAVES)) {
+      const slider = inputOf(id);
+      if (round(2 ** slider.valueAsNumber) !== sheet.get(name)) slider.value = String(Math.log2(sheet.get(name)));
+      slider.setAttribute('aria-valuetext', sheet.isDecided(name) ? 'decided for you' : words(sheet.get(name)));
+    }
     this.#showStrength();
     this.#showStrokes();
     const feather = sheet.get('mask_feather');
     if (this.#feather.valueAsNumber !== feather) this.#feather.value = String(feather);
-    name(this.#feather, element('feather-value'), `${number(100 * feather)} %`, 'of the long side');
-  }
-
-  /** @param {HTMLInputElement} input @param {string} name */
-  #showNumber(input, name) {
-    const isShown = ALWAYS_SHOWN.includes(name) || this.#sheet.isChanged(name);
-    const value = isShown ? String(this.#sheet.get(name) ?? '') : '';
-    // What somebody is typing is theirs, as long as it says the same.
-    if (input !== document.activeElement || input.value === '' || Number(input.value) !== Number(value)) {
-      if (input !== document.activeElement || input.checkValidity()) input.value = value;
-    }
-    if (name === 'steps')
-      input.placeholder = this.#sheet.isDecided(name) ? '' : String(this.#sheet.inherited(name));
+    describe(this.#feather, element('feather-value'), `${number(100 * feather)} %`, 'of the long side');
   }
 
   #showStrength() {
     const usual = this.#sheet.inherited('style_weight');
     const times = usual > 0 ? this.#sheet.get('style_weight') / usual : 1;
     this.#strength.disabled = usual === 0;
-    show(this.#strength, Math.log10(times));
-    name(this.#strength, element('strength-value'), `${number(times)}×`, 'the preset’s style weight');
+    move(this.#strength, Math.log10(times));
+    describe(this.#strength, element('strength-value'), `${number(times)}×`, 'the preset’s style weight');
   }
 
   #showStrokes() {
     const times = this.#sheet.get('style_scale') / this.#sheet.inherited('style_scale');
-    show(this.#strokes, Math.log10(times));
-    name(this.#strokes, element('strokes-value'), `${number(times)}×`, 'the size of the painting’s strokes');
+    move(this.#strokes, Math.log10(times));
+    describe(this.#strokes, element('strokes-value'), `${number(times)}×`, 'the size of the painting’s strokes');
   }
 }
 
@@ -140,30 +141,24 @@ const ALWAYS_SHOWN = ['size', 'seed', 'output.quality'];
 const SELECTS = { init: 'init', 'output.format': 'format' };
 const RADIOS = { color: 'colours', quality: 'qualities' };
 
-/**
- * @param {import('./parameters.js').Sheet} sheet
- * @param {string} name
- * @returns {import('./parameters.js').Field}
- */
-export const fieldNamed = (sheet, name) =>
-  sheet.fields.flatMap((field) => [field, ...field.parts]).find((field) => field.name === name);
-
-/** @param {HTMLInputElement} input @param {import('./parameters.js').Schema} schema  of a number */
-export function setBounds(input, schema) {
-  const low = schema.minimum ?? schema.exclusiveMinimum;
-  const high = schema.maximum ?? schema.exclusiveMaximum;
-  if (low !== undefined) input.min = String(low);
-  if (high !== undefined) input.max = String(Math.min(high, Number.MAX_SAFE_INTEGER));
-  input.step = schema.type === 'integer' ? '1' : 'any';
-}
+/** Sliders beside a number, on which twice as much is as far everywhere; their numbers are easy to say. */
+const OCTAVES = {
+  size: { id: 'size-slider', round: (px) => 2 * Math.round(px / 2), words: (px) => `${px} px` },
+  steps: {
+    id: 'steps-slider',
+    round: (steps) => Number(Math.round(steps).toPrecision(2)),
+    words: (steps) => `${steps} steps`,
+  },
+};
 
 /** Moves a slider, unless it says that already: an even step is not worth a jump. */
-function show(slider, value) {
-  if (Math.abs(slider.valueAsNumber - value) > Number(slider.step) / 2) slider.value = String(value);
+function move(slider, value) {
+  const place = Math.max(Number(slider.min), value); // a weight of 0 is infinitely far to the left
+  if (Math.abs(slider.valueAsNumber - place) > Number(slider.step) / 2) slider.value = String(place);
 }
 
 /** What a slider's place means, to see and to hear. */
-function name(slider, output, value, of) {
+function describe(slider, output, value, of) {
   output.textContent = value;
   slider.setAttribute('aria-valuetext', `${value} ${of}`);
 }

@@ -1,6 +1,6 @@
 /** The losses of a job over its steps, as a chart, as numbers and as a table. */
 
-import { part } from './dom.js';
+import { part, setText } from './dom.js';
 import { number } from './format.js';
 import { NAMES } from './losses.js';
 
@@ -21,6 +21,8 @@ export class Curves {
   #totalSteps = 1;
   /** @type {?number} step that somebody looks at; null: the newest */
   #marked = null;
+  /** @type {?number} step that the pointer is at */
+  #hovered = null;
   #width = 0;
   /** @type {(step: number) => void} */
   onPick = () => {};
@@ -34,8 +36,8 @@ export class Curves {
       this.#width = contentRect.width;
       this.#draw();
     }).observe(this.#svg);
-    this.#svg.addEventListener('pointermove', (event) => this.#tell(this.#nearest(event)));
-    this.#svg.addEventListener('pointerleave', () => this.#tell(this.#markedPoint()));
+    this.#svg.addEventListener('pointermove', (event) => this.#hover(this.#nearest(event)?.step ?? null));
+    this.#svg.addEventListener('pointerleave', () => this.#hover(null));
     this.#svg.addEventListener('click', (event) => {
       const point = this.#nearest(event);
       if (point) this.onPick(point.step);
@@ -52,14 +54,20 @@ export class Curves {
     this.#svg.setAttribute('aria-label', this.#summary());
     this.#draw();
     this.#tabulate();
-    this.#tell(this.#markedPoint());
+    this.#tell();
   }
 
   /** Marks the step of the picture that is shown. @param {?number} step  null: the newest */
   mark(step) {
     this.#marked = step;
     this.#draw();
-    this.#tell(this.#markedPoint());
+    this.#tell();
+  }
+
+  /** @param {?number} step */
+  #hover(step) {
+    this.#hovered = step;
+    this.#tell();
   }
 
   #markedPoint() {
@@ -73,8 +81,9 @@ export class Curves {
     return closest(this.#points, share * this.#totalSteps);
   }
 
-  /** The numbers of one step. @param {Point | undefined} point */
-  #tell(point) {
+  /** The numbers of one step: that at which the pointer is, or which is marked. */
+  #tell() {
+    const point = this.#hovered === null ? this.#markedPoint() : closest(this.#points, this.#hovered);
     if (!point) return;
     this.#caption.textContent = `Losses at step ${point.step}`;
     for (const name of NAMES) {
@@ -140,29 +149,30 @@ export class Curves {
     );
   }
 
-  /** Fills the table, as long as somebody reads it. */
+  /** Fills the table while it is open; rows stay where they are, since somebody reads them. */
   #tabulate() {
     const details = this.#figure.querySelector('details');
     if (!details?.open) return;
+    const body = part(details, 'tbody', HTMLTableSectionElement);
+    const newest = this.#points.length - 1;
     const every = Math.max(1, Math.ceil(this.#points.length / TABLE_ROWS));
-    const rows = this.#points.filter((_, index) => (this.#points.length - 1 - index) % every === 0);
-    details.querySelector('tbody')?.replaceChildren(...rows.map(row));
+    const shown = this.#points.filter((_, index) => index % every === 0 || index === newest);
+    while (body.rows.length > shown.length) body.deleteRow(-1);
+    while (body.rows.length < shown.length) body.append(emptyRow());
+    shown.forEach((point, index) => {
+      const texts = [String(point.step), ...NAMES.map((name) => number(point[name]))];
+      texts.forEach((text, column) => setText(body.rows[index].cells[column], text));
+    });
   }
 }
 
-/** @param {Point} point */
-function row(point) {
-  const element = document.createElement('tr');
+/** A step and its losses. */
+function emptyRow() {
+  const row = document.createElement('tr');
   const step = document.createElement('th');
   step.scope = 'row';
-  step.textContent = String(point.step);
-  const cells = NAMES.map((name) => {
-    const cell = document.createElement('td');
-    cell.textContent = number(point[name]);
-    return cell;
-  });
-  element.append(step, ...cells);
-  return element;
+  row.append(step, ...NAMES.map(() => document.createElement('td')));
+  return row;
 }
 
 /** @param {Point[]} points @param {number} step @returns {Point | undefined} */

@@ -1,4 +1,4 @@
-/** Finds elements of the page by what they are, so that a misspelt name is told where it stands. */
+/** Finds elements of the page by what they are, so that a misspelt name is told where it stands, and changes them. */
 
 /**
  * @template {HTMLElement} T
@@ -20,3 +20,19 @@ export function part(root, selector, kind) {
   if (found instanceof kind) return found;
   throw new Error(`Expected a ${kind.name} at ${selector}.`);
 }
+
+/** @param {string} id */
+export const element = (id) => byId(id, HTMLElement);
+
+/**
+ * A live region speaks whenever its text is set, so it is set only when it changes.
+ *
+ * @param {HTMLElement} target
+ * @param {string} text
+ */
+export function setText(target, text) {
+  if (target.textContent !== text) target.textContent = text;
+}
+
+/** Gives a frame the shape of its picture. @param {HTMLElement} frame @param {number} width @param {number} height */
+export const setAspect = (frame, width, height) => frame.style.setProperty('--aspect', String(width / height));

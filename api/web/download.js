@@ -2,6 +2,7 @@
 
 import { getManifest, getResult } from './api.js';
 import { fileStem } from './format.js';
+import { patiently } from './patience.js';
 import { zip } from './zip.js';
 
 /** @typedef {import('./api.js').Job} Job */
@@ -15,17 +16,28 @@ import { zip } from './zip.js';
  */
 export async function download(job, what, picture) {
   const stem = fileStem(job);
-  const pictureName = `${stem}.${/** @type {import('./api.js').Output} */ (job.output).content_type.split('/')[1]}`;
   const manifestName = `${stem}.json`;
-  if (what === 'picture') return save(picture ?? (await getResult(job.id)), pictureName);
-  const manifest = await getManifest(job.id);
+  const manifest = what === 'picture' ? null : await patiently(() => getManifest(job.id));
   if (what === 'manifest') return save(manifest, manifestName);
-  const files = { [pictureName]: picture ?? (await getResult(job.id)), [manifestName]: manifest };
-  return save(await zip(files), `${stem}.zip`);
+  const file = await pictureFile(job, picture);
+  if (what === 'picture') return save(file, file.name);
+  return save(await zip({ [file.name]: file, [manifestName]: manifest }), `${stem}.zip`);
 }
 
-/** @param {Blob} file @param {string} name */
-function save(file, name) {
+/**
+ * The finished picture with a name that says what it shows.
+ *
+ * @param {Job} job  that has succeeded
+ * @param {?Blob} picture  if it is here already
+ */
+export async function pictureFile(job, picture) {
+  const { content_type: type } = /** @type {import('./api.js').Output} */ (job.output);
+  const blob = picture ?? (await patiently(() => getResult(job.id)));
+  return new File([blob], `${fileStem(job)}.${type.split('/')[1]}`, { type });
+}
+
+/** Hands a file to whoever looks at the page. @param {Blob} file @param {string} name */
+export function save(file, name) {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(file);
   link.download = name;

@@ -1,7 +1,8 @@
 /** Every parameter there is, from the schema that the service tells: nothing here knows them by name but their order. */
 
-import { setBounds } from './controls.js';
-import { byId, part } from './dom.js';
+import { byId, element } from './dom.js';
+import { controlOf, FieldProblems } from './fields.js';
+import { setBounds, takeNumber, TypedField } from './typed.js';
 
 /** Where each is found. What is not named here comes last. */
 const GROUPS = {
@@ -25,10 +26,11 @@ const ELSEWHERE = ['preset', 'style_weights'];
 
 export class Drawer {
   #dialog = byId('drawer', HTMLDialogElement);
-  #fields = byId('drawer-fields', HTMLElement);
+  #fields = element('drawer-fields');
   #search = byId('drawer-search', HTMLInputElement);
   #sheet;
-  /** Brings a row up to date. @type {(() => void)[]} */
+  #problems = new FieldProblems((pointer) => this.#rowOf(pointer));
+  /** Brings a row up to date. @type {((change?: import('./parameters.js').SheetChange) => void)[]} */
   #updates = [];
 
   /** @param {import('./parameters.js').Sheet} sheet */
@@ -42,7 +44,7 @@ export class Drawer {
     this.#dialog.addEventListener('click', (event) => {
       if (event.target === this.#dialog) this.#dialog.close(); // beside it
     });
-    sheet.addEventListener('change', () => this.#update());
+    sheet.addEventListener('change', (change) => this.#update(change));
   }
 
   /** Makes the rows. To be called when the schema is known. */
@@ -59,20 +61,22 @@ export class Drawer {
     this.#update();
   }
 
-  /** @param {{pointer: string, detail: string}} [error]  is shown at its row */
-  open(error) {
+  open() {
     this.#search.value = '';
     this.#filter();
     if (!this.#dialog.open) this.#dialog.showModal();
-    if (!error) return;
-    const name = error.pointer.replace(/^params\//, '').replaceAll('/', '.');
-    const row = this.#rows.filter(({ dataset }) => name === dataset.name || name.startsWith(`${dataset.name}.`)).pop();
-    if (!row) return;
-    const sentence = row.appendChild(document.createElement('p'));
-    sentence.className = 'field-problem';
-    sentence.setAttribute('role', 'alert');
-    sentence.textContent = error.detail;
-    part(row, 'input, select', HTMLElement).focus();
+  }
+
+  /** Opens at the rows that are wrong. @param {import('./fields.js').FieldError[]} errors */
+  openAt(errors) {
+    if (!errors.some(({ pointer }) => this.#rowOf(pointer))) return;
+    this.open();
+    this.#problems.show(errors).first.focus();
+  }
+
+  /** The first field that is filled in wrongly. @returns {?HTMLInputElement} */
+  get invalid() {
+    return this.#fields.querySelector('input:invalid');
   }
 
   /** @returns {HTMLElement[]} */
@@ -80,9 +84,17 @@ export class Drawer {
     return [...this.#fields.querySelectorAll('.parameter')].map((row) => /** @type {HTMLElement} */ (row));
   }
 
-  #update() {
-    for (const update of this.#updates) update();
-    for (const sentence of this.#fields.querySelectorAll('.field-problem')) sentence.remove();
+  /** @param {string} pointer  `params/pyramid/steps/0` */
+  #rowOf(pointer) {
+    const name = pointer.replace(/^params\//, '').replaceAll('/', '.');
+    return this.#rows.findLast(({ dataset }) => `${name}.`.startsWith(`${dataset.name}.`)) ?? null;
+  }
+
+  /** @param {import('./parameters.js').SheetChange} [change] */
+  #update(change) {
+    for (const update of this.#updates) update(change);
+    for (const row of this.#problems.blocks)
+      if (!controlOf(row)?.matches(':invalid')) this.#problems.takeBack(row);
   }
 
   /** Leaves what has the words in its name or description. */
@@ -136,15 +148,17 @@ export class Drawer {
     if (control) {
       control.element.id = `parameter-${name.replace('.', '-')}`;
       control.element.setAttribute('aria-describedby', hint.id);
+      control.element.addEventListener('change', () => this.#check(row, control.element, back));
       label.htmlFor = control.element.id;
     }
     row.append(label, control?.element ?? '', hint, back);
-    this.#updates.push(() => {
+    this.#updates.push((change) => {
+      control?.show(change?.concerns(name) ?? true);
       const changed = this.#sheet.isChanged(name);
+      const canGoBack = changed || control?.element.matches(':invalid');
       row.classList.toggle('changed', changed);
-      back.hidden = !changed || (parts.length > 0 && !control);
+      back.hidden = !canGoBack || (parts.length > 0 && !control);
       row.hidden = name.includes('.') && !this.#sheet.get(name.split('.')[0]);
-      control?.show(this.#sheet.get(name));
     });
     return row;
   }
@@ -157,38 +171,47 @@ export class Drawer {
   #switch({ name, nullable, parts }) {
     if (!nullable) return null;
     const whole = () => Object.fromEntries(parts.map((part) => [part.name.split('.')[1], part.schema.default]));
-    return checkbox((on) => this.#sheet.set(name, on ? (this.#sheet.inherited(name) ?? whole()) : null));
+    const set = (on) => this.#sheet.set(name, on ? (this.#sheet.inherited(name) ?? whole()) : null);
+    return checkbox(() => this.#sheet.get(name), set);
   }
 
   /** @param {Field} field */
-  #control({ name, schema, nullable }) {
+  #control(field) {
+    const { name, schema } = field;
+    const get = () => this.#sheet.get(name);
     const set = (value) => this.#sheet.set(name, value);
-    if (schema.enum) return choice(schema.enum, set);
-    if (schema.type === 'boolean') return checkbox(set);
-    if (schema.type === 'integer' || schema.type === 'number')
-      return this.#number(name, schema, nullable);
-    return json(set, nullable, schema);
+    if (schema.enum) return choice(schema.enum, get, set);
+    if (schema.type === 'boolean') return checkbox(get, set);
+    if (schema.type === 'integer' || schema.type === 'number') return this.#number(field);
+    return jsonField(field, get, set);
   }
 
-  /** @param {string} name @param {import('./parameters.js').Schema} schema @param {boolean} nullable */
-  #number(name, schema, nullable) {
+  /** @param {Field} field */
+  #number({ name, schema, nullable }) {
     const input = document.createElement('input');
     input.type = 'number';
     setBounds(input, schema);
-    input.addEventListener('input', () => {
-      if (input.validity.badInput || !input.checkValidity()) return;
-      if (input.value !== '') this.#sheet.set(name, input.valueAsNumber);
-      else if (nullable) this.#sheet.set(name, null);
-      else this.#sheet.unset(name);
-    });
-    const show = (value) => {
+    const set = (value) =>
+      value === null && !nullable ? this.#sheet.unset(name) : this.#sheet.set(name, value);
+    const text = () => {
       const decided = this.#sheet.isDecided(name);
       input.placeholder = decided ? 'worked out' : nullable ? 'none' : String(this.#sheet.inherited(name) ?? '');
-      const text = decided || value == null ? '' : String(value);
-      const same = input.value !== '' && Number(input.value) === Number(text);
-      if (!same && (input !== document.activeElement || text !== '')) input.value = text;
+      return decided ? '' : String(this.#sheet.get(name) ?? '');
     };
-    return { element: input, show };
+    return new TypedField(input, () => takeNumber(input, set), text);
+  }
+
+  /**
+   * Says at a row what is wrong with what was typed there.
+   *
+   * @param {HTMLElement} row
+   * @param {HTMLInputElement | HTMLSelectElement} control
+   * @param {HTMLElement} back  the way out
+   */
+  #check(row, control, back) {
+    if (control.validity.valid) return; // what was said has been taken back already
+    this.#problems.tell(row, control.validationMessage);
+    back.hidden = false;
   }
 }
 
@@ -201,31 +224,44 @@ function withCode(text) {
   });
 }
 
-/** @param {any[]} values @param {(value: any) => void} set */
-function choice(values, set) {
+/**
+ * @typedef {object} Control
+ * @property {HTMLInputElement | HTMLSelectElement} element
+ * @property {(isNews: boolean) => void} show  brings it up to date
+ */
+
+/** @param {any[]} values @param {() => any} get @param {(value: any) => void} set @returns {Control} */
+function choice(values, get, set) {
   const select = document.createElement('select');
   select.append(...values.map((value) => new Option(String(value))));
   select.addEventListener('change', () => set(values[select.selectedIndex]));
-  return { element: select, show: (value) => (select.selectedIndex = values.indexOf(value)) };
+  return { element: select, show: () => (select.selectedIndex = values.indexOf(get())) };
 }
 
-/** @param {(value: boolean) => void} set */
-function checkbox(set) {
+/** @param {() => any} get @param {(value: any) => void} set @returns {Control} */
+function checkbox(get, set) {
   const input = document.createElement('input');
   input.type = 'checkbox';
   input.addEventListener('change', () => set(input.checked));
-  return { element: input, show: (value) => (input.checked = Boolean(value)) };
+  return { element: input, show: () => (input.checked = Boolean(get())) };
 }
 
-/** Lists and layers, as JSON. @param {(value: any) => void} set @param {boolean} nullable */
-function json(set, nullable, schema) {
+/**
+ * Lists and layers.
+ *
+ * @param {Field} field
+ * @param {() => any} get
+ * @param {(value: any) => void} set
+ * @returns {Control}
+ */
+function jsonField({ schema, nullable }, get, set) {
   const input = document.createElement('input');
   input.type = 'text';
   input.spellcheck = false;
   input.autocomplete = 'off';
   if (nullable) input.placeholder = 'none';
   const example = schema.type === 'array' ? '[1, 2]' : '{"relu4_2": 1}';
-  input.addEventListener('input', () => {
+  const take = () => {
     input.setCustomValidity('');
     if (input.value.trim() === '' && nullable) return set(null);
     try {
@@ -234,12 +270,8 @@ function json(set, nullable, schema) {
     } catch {
       // Not finished.
     }
-    input.setCustomValidity(`Expected JSON like ${example}`);
-  });
-  const show = (value) => {
-    if (input === document.activeElement) return;
-    input.setCustomValidity('');
-    input.value = value == null ? '' : JSON.stringify(value).replaceAll(/([:,])/g, '$1 ');
+    input.setCustomValidity(`Expected JSON like ${example}.`);
   };
-  return { element: input, show };
+  const text = () => (get() == null ? '' : JSON.stringify(get()).replaceAll(/([:,])/g, '$1 '));
+  return new TypedField(input, take, text);
 }

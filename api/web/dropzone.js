@@ -1,10 +1,8 @@
 /** A place on the wall for pictures that somebody chooses, drops or pastes. */
 
-import { part } from './dom.js';
+import { part, setAspect } from './dom.js';
 import { title } from './format.js';
-import { measures, picturesOf, readPicture, setAspect } from './pictures.js';
-
-export { setAspect };
+import { measures, picturesOf, readPicture } from './pictures.js';
 
 /** @typedef {import('./pictures.js').Picture} Picture */
 
@@ -21,6 +19,9 @@ export class Dropzone {
   #label;
   /** @type {Promise<void>} the files of before are taken before those of now */
   #reading = Promise.resolve();
+
+  /** How many elements of it files are dragged over: they enter one before they leave the other. */
+  #entered = 0;
 
   /** What the service takes. @type {import('./pictures.js').Limits} */
   limits = {};
@@ -42,14 +43,12 @@ export class Dropzone {
       this.add([...this.#input.files]);
       this.#input.value = ''; // so that the same file can be chosen again after its removal
     });
-    element.addEventListener('dragenter', () => this.#element.classList.add('dragging'));
-    element.addEventListener('dragleave', (event) => {
-      if (!element.contains(/** @type {?Node} */ (event.relatedTarget))) this.#element.classList.remove('dragging');
-    });
+    element.addEventListener('dragenter', () => this.#drag(this.#entered + 1));
+    element.addEventListener('dragleave', () => this.#drag(this.#entered - 1));
     element.addEventListener('drop', (event) => {
       event.preventDefault();
       event.stopPropagation();
-      this.#element.classList.remove('dragging');
+      this.#drag(0);
       this.add(picturesOf(event.dataTransfer));
     });
   }
@@ -64,7 +63,6 @@ export class Dropzone {
     return this.#reading;
   }
 
-  /** Whether somebody sees it and may choose. */
   get isEmpty() {
     return this.#pictures.length === 0;
   }
@@ -99,6 +97,7 @@ export class Dropzone {
     }
     for (const picture of pictures)
       if (!this.#items.has(picture)) this.#items.set(picture, this.#hang(picture));
+    this.tell('');
     this.#pictures = pictures;
     this.#list.replaceChildren(...pictures.map((picture) => this.#items.get(picture)));
     this.#element.classList.toggle('filled', pictures.length > 0);
@@ -127,13 +126,20 @@ export class Dropzone {
   }
 
   focus() {
+    this.#element.closest('details')?.setAttribute('open', '');
     this.#input.focus();
+  }
+
+  /** @param {number} entered */
+  #drag(entered) {
+    this.#entered = entered;
+    this.#element.classList.toggle('dragging', entered > 0);
   }
 
   /** One after the other, since each is decoded as a whole. @param {File[]} files */
   async #read(files) {
     const wanted = this.#input.multiple ? files : files.slice(0, 1);
-    const problems = [];
+    const problems = files.length > 0 ? [] : ['There is no picture in it.'];
     const { max_styles: most = Infinity } = this.limits;
     for (const file of wanted) {
       if (this.#input.multiple && this.#pictures.length >= most) {
@@ -168,7 +174,6 @@ export class Dropzone {
     remove.className = 'remove';
     remove.setAttribute('aria-label', `Remove ${file.name}`);
     remove.addEventListener('click', () => {
-      this.tell('');
       this.set(this.#pictures.filter((other) => other !== picture));
       this.focus();
     });

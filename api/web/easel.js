@@ -1,7 +1,6 @@
 /** The frame in which a picture comes into being, over a faint underdrawing of its photograph. */
 
-import { byId, part } from './dom.js';
-import { setAspect } from './pictures.js';
+import { byId, part, setAspect } from './dom.js';
 
 export class Easel {
   #frame = byId('easel', HTMLElement);
@@ -19,7 +18,11 @@ export class Easel {
     this.#compareToggle.addEventListener('click', () => this.#setComparing(this.#compare.hidden));
     this.#cut.addEventListener('input', () => this.#moveCut());
     this.#zoomToggle.addEventListener('click', () => this.#setZoomed(!this.#isZoomed));
-    this.#painting.addEventListener('dblclick', (event) => this.#setZoomed(!this.#isZoomed, event));
+    // On what the dragging mouse is captured by.
+    this.#canvas.addEventListener('dblclick', (event) => {
+      if (!this.#zoomToggle.hidden && this.#compare.hidden) this.#setZoomed(!this.#isZoomed, event);
+    });
+    window.addEventListener('resize', () => this.#measure()); // also told when the visitor zooms the page
     letDrag(this.#canvas, () => this.#isZoomed && this.#compare.hidden);
   }
 
@@ -38,8 +41,12 @@ export class Easel {
   setShape(width, height) {
     this.#width = width;
     setAspect(this.#frame, width, height);
-    // A pixel of the picture is a pixel of the screen, however dense that is.
-    this.#frame.style.setProperty('--actual', `${width / window.devicePixelRatio}px`);
+    this.#measure();
+  }
+
+  /** A pixel of the picture is a pixel of the screen, however dense that is. */
+  #measure() {
+    this.#frame.style.setProperty('--actual', `${this.#width / window.devicePixelRatio}px`);
   }
 
   /** @param {Blob} picture @param {() => boolean} isWanted  asked when the picture is ready */
@@ -89,17 +96,18 @@ export class Easel {
 
   /** @param {boolean} on @param {MouseEvent} [event]  at the point that is to be in the middle */
   #setZoomed(on, event) {
-    const [x, y] = event
-      ? [event.offsetX / this.#painting.clientWidth, event.offsetY / this.#painting.clientHeight]
-      : [0.5, 0.5];
+    const { left, top, width, height } = this.#painting.getBoundingClientRect();
+    const [x, y] = event ? [(event.clientX - left) / width, (event.clientY - top) / height] : [0.5, 0.5];
     this.#frame.classList.toggle('actual', on);
     this.#zoomToggle.setAttribute('aria-pressed', String(on));
     if (on) {
       this.#canvas.tabIndex = 0; // so that arrow keys move it
+      this.#canvas.role = 'region';
+      this.#canvas.ariaLabel = 'The picture in its actual size';
       const { scrollWidth, scrollHeight, clientWidth, clientHeight } = this.#canvas;
       this.#canvas.scrollTo(x * scrollWidth - clientWidth / 2, y * scrollHeight - clientHeight / 2);
     } else {
-      this.#canvas.removeAttribute('tabindex');
+      for (const name of ['tabindex', 'role', 'aria-label']) this.#canvas.removeAttribute(name);
       this.#canvas.scrollTo(0, 0);
     }
   }

@@ -1,54 +1,81 @@
 /** What a picture would take, said before anybody waits for it. */
 
 import { estimate } from './api.js';
-import { byId } from './dom.js';
-import { bytes } from './pictures.js';
+import { element, setText } from './dom.js';
+import { bytes, roughly } from './format.js';
 
 const PATIENCE_MS = 400; // after the last change
+const EVERY_MS = 30_000; // workers come and go, and the line gets shorter
 
 export class EstimateLine {
-  #line = byId('estimate', HTMLElement);
+  #line = element('estimate');
   #timer = 0;
-  #question = new AbortController();
-  #asked = '';
+  #asking = new AbortController();
+  /** @type {?Question} */
+  #question = null;
+  #isInSight = false;
 
-  /**
-   * Asks again, a little later. Where the service cannot say, the line stays empty: posting tells.
-   *
-   * @param {?object} body  as `POST /v1/estimate` takes it; null while something is missing
-   */
-  ask(body) {
-    const question = JSON.stringify(body);
-    if (question === this.#asked) return;
-    this.#asked = question;
-    clearTimeout(this.#timer);
-    this.#question.abort();
-    if (!body) return this.#say('');
-    this.#line.classList.add('stale');
-    this.#timer = setTimeout(() => this.#answer(body), PATIENCE_MS);
+  constructor() {
+    document.addEventListener('visibilitychange', () => this.#again());
+    const sight = new IntersectionObserver((entries) => {
+      this.#isInSight = entries.at(-1).isIntersecting;
+      this.#again();
+    });
+    sight.observe(this.#line.parentElement); // the line itself is nowhere while it is empty
   }
 
-  async #answer(body) {
-    this.#question = new AbortController();
-    const { signal } = this.#question;
+  /**
+   * Asks, a little later, and again as long as somebody may look. Where the service cannot say, the line stays
+   * empty: posting tells.
+   *
+   * @param {?Question} question  null while something is missing
+   */
+  ask(question) {
+    if (JSON.stringify(question) === JSON.stringify(this.#question)) return;
+    this.#question = question;
+    this.#asking.abort();
+    clearTimeout(this.#timer);
+    if (!question) return this.#say('');
+    this.#line.classList.add('stale');
+    this.#timer = setTimeout(() => this.#answer(), PATIENCE_MS);
+  }
+
+  /** What was answered may be out of date. */
+  #again() {
+    if (!this.#question || this.#line.classList.contains('stale')) return; // it is being asked
+    clearTimeout(this.#timer);
+    if (this.#isInSight && !document.hidden) this.#answer();
+  }
+
+  async #answer() {
+    this.#asking.abort();
+    this.#asking = new AbortController();
+    const { signal } = this.#asking;
+    const { body, isInTurn } = this.#question;
     try {
       const answer = await estimate(body, signal);
-      this.#say(sentence(answer), cannotBePainted(answer));
+      this.#say(sentence(answer, isInTurn), cannotBePainted(answer));
     } catch (problem) {
       if (signal.aborted) return;
-      this.#asked = ''; // the next change asks again, even one back
       // What is wrong with the parameters is worth knowing now; that nobody answers, is not.
       this.#say(problem.status === 422 ? problem.message : '', problem.status === 422);
     }
+    this.#timer = setTimeout(() => this.#again(), EVERY_MS);
   }
 
   /** @param {string} text @param {boolean} [warns] */
   #say(text, warns = false) {
     this.#line.classList.remove('stale');
     this.#line.classList.toggle('warns', warns);
-    if (this.#line.textContent !== text) this.#line.textContent = text; // it is read aloud when it changes
+    setText(this.#line, text); // it is read aloud when it changes
   }
 }
+
+/**
+ * @typedef {object} Question
+ * @property {object} body        as `POST /v1/estimate` takes it
+ * @property {boolean} isInTurn   whether it would wait for all that wait now
+ */
 
 /** Whether no worker that is up has the memory. @param {import('./api.js').Estimate} answer */
 const cannotBePainted = ({ workers, able }) => workers > 0 && able === 0;
@@ -57,31 +84,26 @@ const cannotBePainted = ({ workers, able }) => workers > 0 && able === 0;
  * 'About 40 s on 2 workers. 3 jobs wait before it. 768 × 576 px, 500 steps.'
  *
  * @param {import('./api.js').Estimate} answer
+ * @param {boolean} isInTurn  otherwise nobody knows how many wait before it
  */
-export function sentence(answer) {
+function sentence(answer, isInTurn) {
   const { steps, width_px, height_px, memory_bytes, seconds, workers, able, waiting_jobs } = answer;
   const size = `${width_px} × ${height_px} px`;
   if (cannotBePainted(answer))
     return `${size} take ${bytes(memory_bytes)} of memory, and no worker that is up has that much: choose a smaller size.`;
   const measure = `${size}, ${steps.toLocaleString('en')} steps.`;
   if (workers === 0) return `Nobody is up to paint it: it would wait in line. ${measure}`;
-  const where = able < workers ? `${able} of ${workers} workers has the memory` : `on ${count(workers, 'worker')}`;
-  const time = seconds ? `About ${span(seconds)}${able < workers ? '; ' : ' '}${where}.` : '';
-  const queue = waiting_jobs > 0 ? ` ${count(waiting_jobs, 'job')} ${waiting_jobs === 1 ? 'waits' : 'wait'} before it.` : '';
-  return `${time}${queue} ${measure}`.trim();
+  const some = `; ${able} of ${workers} workers ${able === 1 ? 'has' : 'have'} the memory`;
+  const where = able < workers ? some : ` on ${count(workers, 'worker')}`;
+  const queue = `${count(waiting_jobs, 'job')} ${waiting_jobs === 1 ? 'waits' : 'wait'} before it.`;
+  const parts = [seconds && `About ${span(seconds)}${where}.`, isInTurn && waiting_jobs > 0 && queue, measure];
+  return parts.filter(Boolean).join(' ');
 }
 
-/** '40 s', '20 s to 2 min': it is an estimate, so no more exact than that. */
+/** '40 s', '20 s to 2 min' */
 function span({ low, high }) {
   const [least, most] = [roughly(low), roughly(high)];
   return least === most ? least : `${least} to ${most}`;
-}
-
-/** @param {number} seconds */
-function roughly(seconds) {
-  if (seconds < 90) return `${Math.max(1, Math.round(Number(seconds.toPrecision(seconds < 10 ? 1 : 2))))} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${Math.round(seconds / 3600)} h`;
 }
 
 const count = (many, noun) => `${many.toLocaleString('en')} ${noun}${many === 1 ? '' : 's'}`;

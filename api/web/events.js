@@ -1,6 +1,10 @@
 /** Server-Sent Events from a stream of bytes: an `EventSource` cannot send the visitor's key. */
 
-/** @typedef {{id: ?string, type: string, data: any}} StreamEvent  data: what the JSON says */
+/**
+ * data: what the JSON says. The first is always `open`, which has none: bytes come through.
+ *
+ * @typedef {{id: ?string, type: string, data: any}} StreamEvent
+ */
 
 const SILENCE_SECONDS = 40; // the service says something every 15 s
 
@@ -15,10 +19,13 @@ export async function* readEvents(bytes) {
   const decoder = new TextDecoder();
   const reader = bytes.getReader();
   const parser = new Parser();
+  let isOpen = false;
   try {
     for (;;) {
       const chunk = await beforeLong(reader.read()).catch(() => null);
       if (!chunk || chunk.done) return;
+      if (!isOpen) yield { id: null, type: 'open', data: null };
+      isOpen = true;
       yield* parser.push(decoder.decode(chunk.value, { stream: true }));
     }
   } finally {

@@ -1,67 +1,77 @@
-/** Says at a control of the form what is wrong with it. A control is found by the pointers that its block bears. */
+/** Says at fields what is wrong with them. */
 
-import { byId } from './dom.js';
+import { sentence } from './format.js';
+import { uniqueId } from './unique.js';
 
-const form = byId('compose', HTMLFormElement);
+/** @typedef {{pointer: string, detail: string}} FieldError  as the service names them: `params/size`, `style/0` */
 
-/**
- * Shows each error at its field.
- *
- * @param {{pointer: string, detail: string}[]} errors  as the service names them: `params/size`, `style/0`
- * @returns {{first: ?HTMLElement, homeless: {pointer: string, detail: string}[]}} the first control that is
- *   wrong, and the errors whose field is not on the panel
- */
-export function showErrors(errors) {
-  clearErrors();
-  const homeless = [];
-  let first = null;
-  for (const error of errors) {
-    const block = blockOf(error.pointer);
-    if (!block) {
-      homeless.push(error);
-      continue;
-    }
+export class FieldProblems {
+  #blockOf;
+  /** What was said, by the block in which it stands. @type {Map<HTMLElement, HTMLElement>} */
+  #said = new Map();
+
+  /** @param {(pointer: string) => ?HTMLElement} blockOf  where a field is, with its control */
+  constructor(blockOf) {
+    this.#blockOf = blockOf;
+  }
+
+  /** Blocks in which something is said. */
+  get blocks() {
+    return [...this.#said.keys()];
+  }
+
+  /**
+   * Shows each error at its field, and nothing else any more.
+   *
+   * @param {FieldError[]} errors
+   * @returns {{first: ?HTMLElement, homeless: FieldError[]}} where to go on, and the errors without a field here
+   */
+  show(errors) {
+    this.clear();
+    /** @type {Map<?HTMLElement, FieldError[]>} */
+    const found = Map.groupBy(errors, ({ pointer }) => this.#blockOf(pointer));
+    const homeless = found.get(null) ?? [];
+    found.delete(null);
+    const controls = [...found].map(([block, here]) =>
+      this.tell(block, here.map(({ detail }) => sentence(detail)).join(' ')),
+    );
+    return { first: controls[0] ?? null, homeless };
+  }
+
+  /**
+   * @param {HTMLElement} block
+   * @param {string} text
+   * @returns {HTMLElement} its control, or what is said where there is none
+   */
+  tell(block, text) {
+    this.takeBack(block);
+    const control = controlOf(block);
+    const said = document.createElement('p');
+    said.className = 'field-problem';
+    said.setAttribute('role', 'alert');
+    said.id = `problem-${uniqueId()}`;
+    said.tabIndex = -1;
+    said.textContent = text;
+    block.append(said);
     block.closest('details')?.setAttribute('open', '');
-    first ??= tell(block, error.detail);
+    control?.setAttribute('aria-invalid', 'true');
+    control?.setAttribute('aria-errormessage', said.id);
+    this.#said.set(block, said);
+    return control ?? said;
   }
-  return { first, homeless };
-}
 
-/** Takes back what was said. */
-export function clearErrors() {
-  for (const control of form.querySelectorAll('[aria-invalid]')) {
-    control.removeAttribute('aria-invalid');
-    control.removeAttribute('aria-errormessage');
+  /** @param {HTMLElement} block */
+  takeBack(block) {
+    this.#said.get(block)?.remove();
+    this.#said.delete(block);
+    controlOf(block)?.removeAttribute('aria-invalid');
+    controlOf(block)?.removeAttribute('aria-errormessage');
   }
-  for (const sentence of form.querySelectorAll('.panel .field-problem:not(.well *)')) sentence.remove();
-  for (const sentence of form.querySelectorAll('.well .field-problem')) sentence.textContent = '';
-}
 
-/** The block of the nearest field: `style/0` is told where styles are. @param {string} pointer */
-function blockOf(pointer) {
-  const path = pointer.split('/');
-  for (let length = path.length; length > 0; length--) {
-    const name = CSS.escape(path.slice(0, length).join('/'));
-    const block = /** @type {?HTMLElement} */ (form.querySelector(`[data-pointer~="${name}"]`));
-    if (block && !block.hidden) return block;
+  clear() {
+    for (const block of this.blocks) this.takeBack(block);
   }
-  return null;
 }
 
-/** @param {HTMLElement} block @param {string} detail @returns {?HTMLElement} its control */
-function tell(block, detail) {
-  const control = /** @type {?HTMLElement} */ (block.querySelector('input, select'));
-  const sentence = block.querySelector('.field-problem') ?? block.appendChild(document.createElement('p'));
-  sentence.className = 'field-problem';
-  sentence.id ||= `problem-${block.dataset.pointer.split(' ')[0].replaceAll('/', '-')}`;
-  sentence.textContent = sentenceOf(detail);
-  control?.setAttribute('aria-invalid', 'true');
-  control?.setAttribute('aria-errormessage', sentence.id);
-  return control;
-}
-
-/** @param {string} detail */
-function sentenceOf(detail) {
-  const sentence = detail.charAt(0).toUpperCase() + detail.slice(1);
-  return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
-}
+/** @param {HTMLElement} block @returns {?HTMLElement} */
+export const controlOf = (block) => block.querySelector('input, select');

@@ -6,7 +6,7 @@ import { Backoff, isTransient } from './patience.js';
 const POLL_SECONDS = 1;
 const HIDDEN_POLL_SECONDS = 5;
 const RECONNECT_SECONDS = 2;
-const FIRST_EVENT_SECONDS = 5; // the service sends one at once: later, some proxy holds the stream back
+const OPENING_SECONDS = 5; // the service says something at once: later, some proxy holds the stream back
 const DOUBT_SECONDS = 30; // until a stream is tried again after one that did not come through
 
 /** @typedef {import('./api.js').Job} Job */
@@ -16,7 +16,8 @@ export const isFinished = (job) => !['queued', 'running'].includes(job.status);
 
 /**
  * Yields the job whenever it has changed, until it is finished. Lost answers are waited out, ever more
- * patiently; only a job that is refused (4xx) ends it with a Problem.
+ * patiently; only a job that is refused (4xx) ends it with a Problem. A stream that is refused or held back
+ * is no trouble: the job is asked for instead.
  *
  * A tab that nobody sees asks now and then instead: browsers open only six connections to a service at a
  * time, and the streams of forgotten tabs would take them all.
@@ -33,24 +34,27 @@ export async function* follow(id, signal, onTrouble) {
   while (!signal.aborted) {
     const isStreaming = !document.hidden && performance.now() >= streamsAt;
     let pause = document.hidden ? HIDDEN_POLL_SECONDS : POLL_SECONDS;
-    let heard = 0;
+    let isHeard = false;
     try {
       for await (const job of isStreaming ? stream.jobs(signal) : polled(id, signal)) {
         if (signal.aborted) return;
-        heard += 1;
+        isHeard = true;
         backoff.reset();
         onTrouble(null);
+        if (!job) continue;
         yield job;
         if (isFinished(job)) return;
       }
-      if (isStreaming) pause = heard > 0 ? RECONNECT_SECONDS : 0;
     } catch (error) {
       if (signal.aborted) return;
       if (!isTransient(error)) throw error;
-      onTrouble(error);
-      pause = backoff.next(error);
+      if (!isStreaming) {
+        onTrouble(error);
+        pause = backoff.next(error);
+      }
     }
-    if (isStreaming && heard === 0) streamsAt = performance.now() + 1000 * DOUBT_SECONDS;
+    if (isStreaming) pause = isHeard ? RECONNECT_SECONDS : 0;
+    if (isStreaming && !isHeard && !document.hidden) streamsAt = performance.now() + 1000 * DOUBT_SECONDS;
     await pauseOrTurn(pause, signal);
   }
 }
@@ -77,20 +81,24 @@ class Stream {
    * Goes on where the last call stopped. Ends with the stream, and when the tab is hidden.
    *
    * @param {AbortSignal} signal
-   * @returns {AsyncGenerator<Job>}
+   * @returns {AsyncGenerator<?Job>} null when the stream has begun, which is all while nothing is new
    */
   async *jobs(signal) {
     const ending = new AbortController();
     const end = () => ending.abort();
-    const timer = setTimeout(end, 1000 * FIRST_EVENT_SECONDS);
+    const timer = setTimeout(end, 1000 * OPENING_SECONDS);
     document.addEventListener('visibilitychange', end);
     try {
       const either = AbortSignal.any([signal, ending.signal]);
       for await (const event of events(this.#id, this.#lastEventId, either)) {
         clearTimeout(timer);
+        if (event.type === 'open') {
+          yield null;
+          continue;
+        }
         this.#lastEventId = event.id;
         this.#job = after(this.#job, event);
-        if (this.#job) yield this.#job;
+        yield this.#job;
       }
     } catch (error) {
       if (!ending.signal.aborted) throw error;

@@ -3,6 +3,7 @@
 const SIGNIFICANT = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 const SCIENTIFIC = new Intl.NumberFormat('en', { notation: 'scientific', maximumSignificantDigits: 3 });
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+const UNITS = ['bytes', 'kB', 'MB', 'GB'];
 const CLOCK = new Intl.DateTimeFormat('en', { timeStyle: 'medium', hourCycle: 'h23' });
 
 /** @type {Record<string, string>} */
@@ -25,6 +26,12 @@ export function number(value) {
   return SIGNIFICANT.format(value);
 }
 
+/** '3.1 MB', '16 GB' @param {number} count */
+export function bytes(count) {
+  const power = Math.min(UNITS.length - 1, Math.floor(Math.log2(Math.max(1, count)) / 10));
+  return `${number(count / 1024 ** power)} ${UNITS[power]}`;
+}
+
 /** '0.8 s', '14 s', '2 min 05 s', '1 h 20 min'. @param {number} seconds */
 export function duration(seconds) {
   if (seconds < 9.95) return `${Math.max(seconds, 0.1).toFixed(1)} s`;
@@ -36,12 +43,17 @@ export function duration(seconds) {
   return `${Math.floor(minutes / 60)} h ${padded(minutes % 60)} min`;
 }
 
-/** 'almost done', 'about 14 s left', 'about 4 min left': an estimate, so no more exact than that. @param {number} seconds */
+/** 'almost done', 'about 14 s left', 'about 4 min left'. @param {number} seconds */
 export function remaining(seconds) {
   if (seconds < 1) return 'almost done';
-  if (seconds < 90) return `about ${Math.round(seconds)} s left`;
-  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min left`;
-  return `about ${Math.round(seconds / 3600)} h left`;
+  return `about ${roughly(seconds)} left`;
+}
+
+/** '14 s', '4 min', '3 h': of an estimate, so no more exact than that. @param {number} seconds */
+export function roughly(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
 }
 
 /** 'now', '5 minutes ago', 'yesterday'. @param {string} timestamp  RFC 3339 */
@@ -57,11 +69,24 @@ export function ago(timestamp, now = Date.now()) {
 export const clock = (timestamp) => CLOCK.format(new Date(timestamp));
 
 /** @param {?number} ahead  jobs before this one */
-export function queuePlace(ahead) {
+function queuePlace(ahead) {
   if (ahead === null) return STATUS_NAMES.queued;
   if (ahead === 0) return 'Next in line';
   return ahead === 1 ? 'One picture is ahead of it' : `${ahead} pictures are ahead of it`;
 }
+
+/**
+ * What a job is at, in the words of all places that say so.
+ *
+ * @param {Pick<import('./api.js').Job, 'status' | 'queue_position' | 'cancel_requested_at'>} job
+ */
+export function stateOf({ status, queue_position, cancel_requested_at }) {
+  if (status === 'queued') return queuePlace(queue_position);
+  return status === 'running' && cancel_requested_at ? 'Stopping' : STATUS_NAMES[status];
+}
+
+/** '43 %', or nothing before the first step. @param {Pick<import('./api.js').Job, 'progress'>} job */
+export const percentOf = ({ progress }) => (progress ? `${Math.floor(100 * progress.fraction)} %` : '');
 
 /** 'Starry night' from 'starry_night.jpg', 'Content clone' from 'content-clone'. @param {string} name */
 export function title(name) {
@@ -97,3 +122,9 @@ export function medium({ params, output }) {
 
 /** Of the style weight, from the slider's logarithmic scale: -1 is a tenth, 0 leaves it, 1 is tenfold. @param {number} strength */
 export const multiplier = (strength) => 10 ** strength;
+
+/** 'It is too large.' from 'it is too large', as the service words it. @param {string} text */
+export function sentence(text) {
+  const capitalized = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?…]$/.test(capitalized) ? capitalized : `${capitalized}.`;
+}

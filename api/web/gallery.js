@@ -3,13 +3,14 @@
 import { cancelJob, deleteJob, getJob, listJobs, retryJob } from './api.js';
 import { Card } from './card.js';
 import { confirm } from './confirm.js';
-import { byId } from './dom.js';
+import { byId, element } from './dom.js';
 import { isFinished } from './follow.js';
 import { jobTitle } from './format.js';
-import { showProblem } from './problem.js';
+import { isTransient, patiently } from './patience.js';
+import { Problem, showProblem } from './problem.js';
 
 const PAGE_JOBS = 24;
-const MOST_UNFINISHED = 100; // that are kept up to date, the newest
+const MOST_JOBS = 100; // that the service lists at a time
 const BUSY_SECONDS = 3;
 const IDLE_SECONDS = 15;
 const HIDDEN_SECONDS = 30;
@@ -31,17 +32,22 @@ export class Gallery {
   #cards = new Map();
   /** @type {Set<string>} ids of those that had not ended when they were seen last */
   #unfinished = new Set();
-  #list = byId('gallery', HTMLElement);
-  #more = byId('gallery-more', HTMLElement);
+  #list = element('gallery');
+  #more = element('gallery-more');
   #filter = byId('gallery-filter', HTMLFormElement);
-  #problem = byId('gallery-problem', HTMLElement);
+  #problem = element('gallery-problem');
   #timer = 0;
   #refreshedAt = -Infinity;
   /** @type {?string} where the next page begins */
   #cursor = null;
+  /** How many pages hang. */
   #pages = 1;
   /** Counts what was asked for: an answer to an older question is not used. */
   #question = 0;
+  /** Of the page that is on its way. */
+  #older = new AbortController();
+  /** Once they are known. @type {import('./api.js').Preset[]} */
+  #presets = [];
   /** @type {?string} id of the job on the easel */
   #current = null;
   #wiring;
@@ -65,22 +71,41 @@ export class Gallery {
   /** Reads the newest jobs again, and keeps reading: more often while something is being painted. */
   async refresh() {
     await this.#read(async (isCurrent) => {
-      const page = await listJobs({ status: this.#statuses, limit: PAGE_JOBS });
+      const page = await listJobs({ status: this.#statuses, limit: Math.min(this.#pages * PAGE_JOBS, MOST_JOBS) });
       if (isCurrent()) this.#hang(page);
       this.#refreshedAt = performance.now();
     });
   }
 
+  /** Shows the works of another key, and nothing any more of the one before. */
+  changeHands() {
+    this.#unfinished.clear();
+    this.#restart();
+  }
+
   /** Brings one card up to date without asking again. @param {Job} job */
   update(job) {
+    const card = this.#cards.get(job.id);
+    if (card && isFinished(card.job) && !isFinished(job)) return; // an answer that was overtaken by another
     this.#note(job);
-    this.#cards.get(job.id)?.update(job);
+    card?.update(job);
   }
 
   /** Marks the card of the job that is on the easel. @param {?string} id */
   setCurrent(id) {
     this.#current = id;
     for (const [cardId, card] of this.#cards) card.setCurrent(cardId === id);
+  }
+
+  /** From now on, cards say how pictures are painted. @param {import('./api.js').Preset[]} presets */
+  setPresets(presets) {
+    this.#presets = presets;
+    for (const card of this.#cards.values()) card.update(card.job);
+  }
+
+  /** A job that hangs here. @param {string} id @returns {?Job} */
+  jobOf(id) {
+    return this.#cards.get(id)?.job ?? null;
   }
 
   /** The job beside the one on the easel. @param {1 | -1} direction  1 is older @returns {?string} id */
@@ -113,11 +138,12 @@ export class Gallery {
     const question = (this.#question += 1);
     try {
       await read(() => question === this.#question);
-    } catch {
+    } catch (error) {
       // What hangs stays; the line about the workers says that the service is away.
+      if (!(error instanceof Problem)) throw error;
+    } finally {
+      if (question === this.#question) this.#timer = setTimeout(() => this.#turn(), 1000 * this.#pause);
     }
-    if (question !== this.#question) return;
-    this.#timer = setTimeout(() => this.#turn(), 1000 * this.#pause);
   }
 
   get #pause() {
@@ -134,18 +160,19 @@ export class Gallery {
 
   /** @param {() => boolean} isCurrent */
   async #readUnfinished(isCurrent) {
-    const { jobs } = await listJobs({ status: UNFINISHED, limit: MOST_UNFINISHED });
+    const { jobs } = await listJobs({ status: UNFINISHED, limit: MOST_JOBS });
     const listed = new Set(jobs.map(({ id }) => id));
     const left = [...this.#unfinished].filter((id) => !listed.has(id));
-    const ended = await Promise.all(left.map((id) => getJob(id).catch(() => null)));
+    const rest = await Promise.all(left.map(unlessGone));
     if (!isCurrent()) return;
+    const isNews = jobs.some(({ id }) => !this.#unfinished.has(id)) || rest.some((job) => !job || isFinished(job));
+    if (isNews) this.#refreshedAt = -Infinity;
     left.forEach((id, index) => {
-      const job = ended[index];
+      const job = rest[index];
       if (job) this.update(job);
       else this.#unfinished.delete(id);
     });
     for (const job of jobs) this.update(job);
-    if (left.length > 0 || jobs.some(({ id }) => !this.#cards.has(id))) this.#refreshedAt = -Infinity;
   }
 
   /** Remembers which jobs have not ended, and tells of those that have. @param {Job} job */
@@ -154,17 +181,22 @@ export class Gallery {
     else if (this.#unfinished.delete(job.id)) this.#wiring.onEnd(job);
   }
 
-  /** The first page, as it is now. @param {import('./api.js').JobPage} page */
+  /** What belongs on the wall, or the newest of it, as it is now. @param {import('./api.js').JobPage} page */
   #hang({ jobs, next_cursor }) {
+    const isAll = next_cursor === null || this.#pages * PAGE_JOBS <= MOST_JOBS;
     const listed = new Set(jobs.map(({ id }) => id));
     const last = jobs.at(-1)?.id ?? '';
-    // Ids begin with the time of their making. What is newer than the last of the page belongs to it.
-    for (const id of [...this.#cards.keys()])
-      if (!listed.has(id) && (next_cursor === null || id > last)) this.#takeDown(id);
-    if (this.#pages === 1) this.#cursor = next_cursor;
+    // Ids begin with the time of their making. What is newer than the last of the list belongs to it.
+    for (const id of this.#cards.keys()) if (!listed.has(id) && (isAll || id > last)) this.#takeDown(id);
+    if (isAll) this.#cursor = next_cursor;
     this.#add(jobs);
-    byId('gallery-empty', HTMLElement).hidden = this.#cards.size > 0 || this.#statuses.length > 0;
-    byId('gallery-none', HTMLElement).hidden = this.#cards.size > 0 || this.#statuses.length === 0;
+    element('gallery-empty').hidden = this.#cards.size > 0 || this.#statuses.length > 0;
+    element('gallery-none').hidden = this.#cards.size > 0 || this.#statuses.length === 0;
+  }
+
+  /** @param {Job} job @returns {import('./api.js').Preset | undefined} */
+  #presetOf({ params }) {
+    return this.#presets.find(({ name }) => name === params.preset);
   }
 
   /** @param {Job[]} jobs */
@@ -174,8 +206,8 @@ export class Gallery {
         this.update(job);
         continue;
       }
-        this.#note(job);
-      const card = new Card(job, (deed, which) => this.#do(deed, which));
+      this.#note(job);
+      const card = new Card(job, (each) => this.#presetOf(each), (deed, which) => this.#do(deed, which));
       card.element.dataset.job = job.id;
       this.#cards.set(job.id, card);
       this.#sight.observe(card.element);
@@ -198,7 +230,6 @@ export class Gallery {
   /** @param {string} id */
   #takeDown(id) {
     const card = this.#cards.get(id);
-    this.#unfinished.delete(id);
     if (!card) return;
     if (card.element.contains(document.activeElement)) this.#heir(id)?.focus();
     this.#sight.unobserve(card.element);
@@ -214,23 +245,27 @@ export class Gallery {
   }
 
   async #showMore() {
-    await this.#read(async (isCurrent) => {
-      const page = await listJobs({ status: this.#statuses, limit: PAGE_JOBS, cursor: this.#cursor });
-      if (!isCurrent()) return;
+    this.#older.abort(); // who presses twice wants one page
+    this.#older = new AbortController();
+    const { signal } = this.#older;
+    const which = { status: this.#statuses, limit: PAGE_JOBS, cursor: this.#cursor, signal };
+    showProblem(this.#problem, null);
+    try {
+      const { jobs, next_cursor } = await patiently(() => listJobs(which), signal);
       this.#pages += 1;
-      this.#cursor = page.next_cursor;
-      this.#add(page.jobs);
-      this.#cards.get(page.jobs[0]?.id)?.focus();
-    });
+      this.#cursor = next_cursor;
+      this.#add(jobs);
+      this.#cards.get(jobs[0]?.id)?.focus();
+      this.refresh(); // an answer that is on its way knows of fewer pages
+    } catch (problem) {
+      if (!signal.aborted) showProblem(this.#problem, problem);
+    }
   }
 
-  /** Begins anew, with another filter. */
+  /** Begins anew: others are to hang now. */
   #restart() {
-    for (const id of [...this.#cards.keys()]) {
-      const isUnfinished = this.#unfinished.has(id);
-      this.#takeDown(id);
-      if (isUnfinished) this.#unfinished.add(id);
-    }
+    for (const id of this.#cards.keys()) this.#takeDown(id);
+    this.#older.abort();
     this.#pages = 1;
     this.#cursor = null;
     this.refresh();
@@ -243,10 +278,20 @@ export class Gallery {
     try {
       if (deed === 'reuse') this.#wiring.onReuse(job);
       if (deed === 'cancel') this.update(await cancelJob(job.id));
-      if (deed === 'retry') this.#add([await retryJob(job.id)]);
+      if (deed === 'retry') {
+        this.update(await retryJob(job.id));
+        this.refresh();
+      }
       if (deed === 'delete') await this.remove(job);
     } catch (problem) {
       showProblem(this.#problem, problem);
     }
   }
 }
+
+/** A job, or null if it is there no more. @param {string} id */
+const unlessGone = (id) =>
+  getJob(id).catch((problem) => {
+    if (isTransient(problem)) throw problem;
+    return null;
+  });

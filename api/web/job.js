@@ -1,19 +1,27 @@
 /** One job: how far it is, what it looks like, what can be done with it. */
 
-import { cancelJob, getInput, getLosses, getPreview, getResult, retryJob } from './api.js';
+import { cancelJob, getInput, getLosses, getPreview, getResult, hasKey, retryJob } from './api.js';
 import { incident, tell, times } from './chronicle.js';
+import { wireCopying } from './copying.js';
 import { Curves } from './curves.js';
-import { byId } from './dom.js';
-import { download } from './download.js';
+import { byId, setText } from './dom.js';
+import { download, pictureFile } from './download.js';
 import { Easel } from './easel.js';
 import { follow, isFinished } from './follow.js';
-import { duration, jobTitle, medium, number, queuePlace, remaining, STATUS_NAMES } from './format.js';
+import { duration, jobTitle, medium, number, percentOf, remaining, sentence, stateOf } from './format.js';
 import { withKept, withNewest } from './losses.js';
 import { persistently } from './patience.js';
 import { showProblem } from './problem.js';
+import { recipe } from './recipe.js';
+import { requestOf } from './request.js';
+import { nameTab } from './tab.js';
 import { Timeline } from './timeline.js';
 
 const ANNOUNCED_SHARE = 0.25; // of the steps, to screen readers
+/** What is hidden until it is known whether there is something for it. */
+const UNKNOWN_YET = [
+  'advance', 'taking', 'unseen', 'past', 'origin', 'job-copy', 'cancel', 'retry', 'paint-on', 'again', 'delete',
+];
 
 /**
  * @typedef {import('./api.js').Job} Job
@@ -24,6 +32,7 @@ const ANNOUNCED_SHARE = 0.25; // of the steps, to screen readers
  * @property {(job: Job) => void} onReuse  the settings are to be used again
  * @property {(job: Job) => void} onNew  another job was made from this one
  * @property {(job: Job) => unknown} onDelete  somebody wishes it away
+ * @property {(picture: File) => void} onPaintOn  the picture is to be the photograph of another
  */
 
 export class JobView {
@@ -41,6 +50,10 @@ export class JobView {
   #losses = [];
   /** The finished picture. @type {?Promise<Blob>} */
   #result = null;
+  /** The same, once it is here. @type {?Blob} */
+  #picture = null;
+  /** Once it is known. @type {?import('./api.js').Catalog} */
+  #catalog = null;
   /** @type {?Moment} */
   #wanted = null;
   /** Whether the browser can show the finished picture. */
@@ -55,14 +68,32 @@ export class JobView {
     this.#onClick('cancel', async (job) => this.#answered(await cancelJob(job.id)));
     this.#onClick('retry', async (job) => wiring.onNew(await retryJob(job.id)));
     this.#onClick('delete', wiring.onDelete);
+    wireCopying(byId('job-copy', HTMLElement), () => ({
+      ...requestOf(/** @type {Job} */ (this.#job), /** @type {import('./api.js').Catalog} */ (this.#catalog)),
+      url: location.origin,
+      hasKey: hasKey(),
+    }));
+    this.#onClick('paint-on', (job) => this.#paintOn(job));
     for (const what of /** @type {const} */ (['picture', 'manifest', 'both']))
-      this.#onClick(`download-${what}`, async (job) => download(job, what, (await this.#result?.catch(() => null)) ?? null));
+      this.#onClick(`download-${what}`, (job) => download(job, what, this.#picture));
   }
 
-  /** Shows the job and stays with it until it ends or `close` is called. @param {string} id */
-  async open(id) {
+  /** From now on, labels say how pictures are painted. @param {import('./api.js').Catalog} catalog */
+  setCatalog(catalog) {
+    this.#catalog = catalog;
+    if (this.#job) this.#renderRecipe(this.#job);
+  }
+
+  /**
+   * Shows the job and stays with it until it ends or `close` is called.
+   *
+   * @param {string} id
+   * @param {?Job} known  what it was when it was seen last: its title is there at once
+   */
+  async open(id, known) {
     this.close();
     this.#clear();
+    if (known) byId('job-title', HTMLElement).textContent = jobTitle(known);
     const { signal } = this.#watch;
     try {
       for await (const job of follow(id, signal, (trouble) => this.#renderTrouble(trouble))) {
@@ -74,7 +105,7 @@ export class JobView {
       }
     } catch (problem) {
       if (signal.aborted) return;
-      if ([404, 410].includes(problem.status)) byId('job-title', HTMLElement).textContent = 'Nothing hangs here';
+      if (isGone(problem)) byId('job-title', HTMLElement).textContent = 'Nothing hangs here';
       this.#renderTrouble(null);
       showProblem(byId('job-problem', HTMLElement), problem);
     }
@@ -83,7 +114,7 @@ export class JobView {
   close() {
     this.#watch.abort();
     this.#watch = new AbortController();
-    document.title = 'Impasto';
+    nameTab();
   }
 
   /** Plays how it was painted, or stops that. */
@@ -95,6 +126,7 @@ export class JobView {
     this.#job = null;
     this.#previews.clear();
     this.#result = null;
+    this.#picture = null;
     this.#wanted = null;
     this.#isShowable = true;
     this.#timeline.clear();
@@ -102,12 +134,11 @@ export class JobView {
     this.#losses = [];
     this.#curves.show([], 1);
     this.#curves.mark(null);
-    for (const id of ['job-title', 'job-medium', 'job-state', 'job-incident', 'announcer', 'chronicle'])
+    for (const id of ['job-title', 'job-medium', 'job-recipe', 'job-state', 'job-incident', 'announcer', 'chronicle'])
       byId(id, HTMLElement).textContent = '';
-    for (const id of ['advance', 'taking', 'cancel', 'retry', 'again', 'delete', 'past', 'origin', 'unseen'])
-      byId(id, HTMLElement).hidden = true;
+    for (const id of UNKNOWN_YET) byId(id, HTMLElement).hidden = true;
     this.#renderTrouble(null);
-    showProblem(byId('job-problem', HTMLElement), null);
+    for (const id of ['job-problem', 'deed-problem']) showProblem(byId(id, HTMLElement), null);
     delete byId('job', HTMLElement).dataset.status;
   }
 
@@ -122,20 +153,21 @@ export class JobView {
     const finished = isFinished(job);
     const focused = document.activeElement;
     byId('job', HTMLElement).dataset.status = job.status;
-    byId('job-state', HTMLElement).textContent = stateOf(job);
+    byId('job-state', HTMLElement).textContent = stateOnLabel(job);
     byId('job-title', HTMLElement).textContent = jobTitle(job);
     byId('job-medium', HTMLElement).textContent = medium(job);
     setText(byId('job-incident', HTMLElement), incident(job));
-    document.title = `${finished ? '' : percentOf(job)} ${jobTitle(job)}`.trim();
+    nameTab(`${finished ? '' : percentOf(job)} ${jobTitle(job)}`.trim());
 
     byId('advance', HTMLElement).hidden = finished;
     byId('cancel', HTMLElement).hidden = finished || job.cancel_requested_at !== null;
     byId('again', HTMLElement).hidden = !finished;
     byId('delete', HTMLElement).hidden = !finished;
     byId('retry', HTMLElement).hidden = !['failed', 'canceled'].includes(job.status);
-    byId('taking', HTMLElement).hidden = job.output === null;
+    for (const id of ['taking', 'paint-on']) byId(id, HTMLElement).hidden = job.output === null;
     if (job.error) showProblem(byId('job-problem', HTMLElement), new Error(job.error.message));
     this.#renderProgress(job);
+    this.#renderRecipe(job);
     this.#renderPast(job);
     this.#renderMoments(job);
     this.#renderLosses(withNewest(this.#losses, job.progress));
@@ -152,6 +184,15 @@ export class JobView {
     byId('job-eta', HTMLElement).textContent = progress?.eta_seconds == null ? '' : remaining(progress.eta_seconds);
     const beginning = status === 'running' ? 'Looking at the pictures' : '';
     byId('job-detail', HTMLElement).textContent = progress ? stepsOf(progress) : beginning;
+  }
+
+  /** How it is painted: the manner, and what is unlike it. @param {Job} job */
+  #renderRecipe(job) {
+    const preset = this.#catalog?.presets.find(({ name }) => name === job.params.preset);
+    const told = recipe(job, preset);
+    const list = byId('job-recipe', HTMLElement);
+    if (list.textContent !== told.flat().join('')) list.replaceChildren(...told.map(ingredient));
+    byId('job-copy', HTMLElement).hidden = !this.#catalog;
   }
 
   /** @param {Job} job */
@@ -177,6 +218,7 @@ export class JobView {
     const shape = output ?? progress;
     if (shape) this.#easel.setShape(shape.width_px, shape.height_px);
     byId('unseen', HTMLElement).hidden = !output || this.#isShowable;
+    if (output) setText(byId('unseen', HTMLElement), unseen(output, moments.length > 0));
     this.#timeline.set(moments);
   }
 
@@ -189,7 +231,7 @@ export class JobView {
 
   /** Lies outside of the rest: the page can be used while the service is away. @param {?Error} trouble */
   #renderTrouble(trouble) {
-    setText(byId('job-trouble', HTMLElement), trouble ? `${trouble.message} The page goes on asking.` : '');
+    setText(byId('job-trouble', HTMLElement), trouble ? `${sentence(trouble.message)} The page goes on asking.` : '');
   }
 
   #fetchResult() {
@@ -199,9 +241,21 @@ export class JobView {
     if (!this.#isShowable) return;
     const { signal } = this.#watch;
     this.#result = persistently(() => getResult(job.id, signal), signal);
-    this.#result.catch((problem) => {
-      if (!signal.aborted) showProblem(byId('job-problem', HTMLElement), problem);
-    });
+    this.#result.then(
+      (picture) => {
+        if (!signal.aborted) this.#picture = picture;
+      },
+      (problem) => {
+        if (!signal.aborted) showProblem(byId('job-problem', HTMLElement), problem);
+      },
+    );
+  }
+
+  /** @param {Job} job */
+  async #paintOn(job) {
+    const { signal } = this.#watch;
+    const picture = await pictureFile(job, this.#picture);
+    if (!signal.aborted) this.#wiring.onPaintOn(picture);
   }
 
   /** @param {Job} job @param {AbortSignal} signal */
@@ -224,8 +278,10 @@ export class JobView {
     this.#wanted = moment;
     this.#curves.mark(isNewest ? null : moment.step);
     const { signal } = this.#watch;
-    const picture = await (moment.isResult ? this.#result : this.#preview(moment.step))?.catch(() => null);
     const isWanted = () => !signal.aborted && this.#wanted === moment;
+    const picture = await (moment.isResult ? this.#result : this.#preview(moment.step))?.catch((problem) => {
+      if (isGone(problem) && !moment.isResult && !signal.aborted) this.#timeline.drop(moment);
+    });
     if (!picture || !isWanted()) return;
     const name = moment.isResult ? 'The finished picture' : nameOf(moment, isNewest);
     const isShown = await this.#easel.showPainting(picture, name, isWanted);
@@ -242,72 +298,85 @@ export class JobView {
     const { signal } = this.#watch;
     const fetching = persistently(() => getPreview(id, step, signal), signal);
     this.#previews.set(step, fetching);
-    fetching.catch(() => {}); // thinned out meanwhile: whoever shows it sees to that
+    fetching.catch(() => {
+      if (!signal.aborted) this.#previews.delete(step); // so that it may be asked for again
+    });
     return fetching;
   }
 
   /**
-   * Does what a button is for, once at a time.
+   * Does what a button is for, once at a time, and says what came in between.
    *
    * @param {string} id  of the button
    * @param {(job: Job) => unknown} action
    */
   #onClick(id, action) {
-    let isDone = true;
-    byId(id, HTMLElement).addEventListener('click', async () => {
-      if (!isDone) return;
-      isDone = false; // not `disabled`: that would take the keyboard's focus away
+    const button = byId(id, HTMLElement);
+    const said = byId('deed-problem', HTMLElement);
+    button.addEventListener('click', async () => {
+      if (button.ariaBusy) return;
+      button.ariaBusy = 'true'; // not `disabled`: that would take the keyboard's focus away
       const { signal } = this.#watch;
-      showProblem(byId('job-problem', HTMLElement), null);
+      showProblem(said, null);
       try {
         await action(/** @type {Job} */ (this.#job));
       } catch (problem) {
-        if (!signal.aborted) showProblem(byId('job-problem', HTMLElement), problem);
+        if (!signal.aborted) showProblem(said, problem);
       } finally {
-        isDone = true;
+        button.ariaBusy = null;
       }
     });
   }
 }
 
+/** Whether it is not kept any more. @param {import('./api.js').Problem} problem */
+const isGone = ({ status }) => [404, 410].includes(status);
+
+/** @param {[name: string, value: string]} told */
+function ingredient([name, value]) {
+  const group = document.createElement('div');
+  const term = document.createElement('dt');
+  term.textContent = name;
+  const description = document.createElement('dd');
+  description.textContent = value;
+  group.append(term, description);
+  return group;
+}
+
+/**
+ * Why something else hangs in the place of the picture.
+ *
+ * @param {import('./api.js').Output} output
+ * @param {boolean} hasPreviews
+ */
+function unseen({ content_type }, hasPreviews) {
+  const reason = content_type === 'image/tiff' ? 'Browsers do not show TIFF' : 'The browser cannot show this picture';
+  return `${reason}${hasPreviews ? ': this is the last preview' : ''}. The download is the picture itself.`;
+}
+
 /** @param {Moment} moment @param {boolean} isNewest */
 const nameOf = ({ step }, isNewest) => (isNewest ? 'The picture so far' : `The picture after step ${step}`);
 
-/** A button that goes away hands the focus to the title. @param {?Element} focused */
+/** What goes away hands the focus to the title. @param {?Element} focused */
 function keepFocus(focused) {
-  if (focused instanceof HTMLElement && focused.hidden) byId('job-title', HTMLElement).focus();
+  if (focused?.getClientRects().length === 0) byId('job-title', HTMLElement).focus();
 }
 
-/** Tells screen readers what has changed; of the steps, only every quarter. @param {Job} job */
+/** Tells screen readers which picture it is and what has changed; of the steps, only every quarter. @param {Job} job */
 function announce(job) {
   const share = ANNOUNCED_SHARE * Math.floor((job.progress?.fraction ?? 0) / ANNOUNCED_SHARE);
   const done = job.status === 'running' && share > 0 ? `, ${100 * share} % done` : '';
-  setText(byId('announcer', HTMLElement), `${stateOf(job)}${done}`);
+  setText(byId('announcer', HTMLElement), `${jobTitle(job)}: ${stateOnLabel(job)}${done}`);
 }
 
-/** @param {Job} job */
-function stateOf({ status, queue_position, cancel_requested_at, metrics }) {
-  if (status === 'queued') return queuePlace(queue_position);
-  if (status === 'running' && cancel_requested_at) return 'Laying down the brush';
-  if (status === 'succeeded' && metrics.run_seconds !== null) return `Painted in ${duration(metrics.run_seconds)}`;
-  return STATUS_NAMES[status];
+/** What it is at; a finished picture, how long it took. @param {Job} job */
+function stateOnLabel(job) {
+  const { run_seconds: seconds } = job.metrics;
+  return job.status === 'succeeded' && seconds !== null ? `Painted in ${duration(seconds)}` : stateOf(job);
 }
-
-/** '43 %', or nothing before the first step. @param {Pick<Job, 'progress'>} job */
-const percentOf = ({ progress }) => (progress ? `${Math.floor(100 * progress.fraction)} %` : '');
 
 /** 'Step 64 of 150, 256 × 192 px, 6.1 steps/s' @param {import('./api.js').Progress} progress */
 function stepsOf({ step, total_steps, width_px, height_px, steps_per_second }) {
   const speed = steps_per_second === null ? '' : `, ${number(steps_per_second)} steps/s`;
   return `Step ${step} of ${total_steps}, ${width_px} × ${height_px} px${speed}`;
-}
-
-/**
- * A live region speaks whenever its text is set, so it is set only when it changes.
- *
- * @param {HTMLElement} target
- * @param {string} text
- */
-function setText(target, text) {
-  if (target.textContent !== text) target.textContent = text;
 }

@@ -1,9 +1,13 @@
 /** The dialog in which the visitor enters an API key, or has it forgotten. */
 
-import { byId } from './dom.js';
-import { askForKeysWith, currentKey, forgetKey, useKey } from './keys.js';
+import { byId, element, setText } from './dom.js';
+import { forgetDrafts } from './draft.js';
+import { sentence } from './format.js';
+import { askForKey, askForKeysWith, currentKey, forgetKey, useKey } from './keys.js';
 
+const SHAPE = /^impasto_[0-9a-f]{16}_[\w-]{43}$/;
 const NEEDED = 'This service asks for an API key.';
+const MISSHAPEN = 'This is not a whole key, or has more in it than a key. Copy it again, from ‘impasto_’ to its end.';
 
 /**
  * @param {() => void} onKey  the visitor has entered a key that no request was waiting for
@@ -12,38 +16,56 @@ export function wireKeys(onKey) {
   const dialog = byId('key-dialog', HTMLDialogElement);
   const field = byId('key', HTMLInputElement);
   const remember = byId('key-remember', HTMLInputElement);
-  const button = byId('key-button', HTMLElement);
+  const button = element('key-button');
+  const problem = element('key-problem');
+
+  const entered = () => field.value.trim();
+
+  /** Says what is wrong with the key that was entered. @param {string} text */
+  function say(text) {
+    setText(problem, text);
+    field.ariaInvalid = text ? 'true' : null;
+  }
 
   /** @param {string} reason @returns {Promise<boolean>} whether there is another key now */
   function ask(reason) {
     button.hidden = false;
-    byId('key-reason', HTMLElement).textContent = currentKey() ? sentence(reason) : NEEDED;
-    byId('key-forget', HTMLElement).hidden = currentKey() === null;
+    element('key-reason').textContent = currentKey() ? sentence(reason) : NEEDED;
+    element('key-forget').hidden = currentKey() === null;
     field.value = '';
+    say('');
     dialog.returnValue = '';
     dialog.showModal();
     return new Promise((resolve) => {
       const closed = () => {
-        const key = field.value.trim();
+        const isEntered = dialog.returnValue === 'use';
+        if (isEntered) {
+          if (currentKey() !== null) forgetDrafts(); // they may be somebody else's
+          useKey(entered(), { remember: remember.checked });
+        }
         field.value = '';
-        const isEntered = dialog.returnValue === 'use' && key !== '';
-        if (isEntered) useKey(key, { remember: remember.checked });
         resolve(isEntered);
       };
       dialog.addEventListener('close', closed, { once: true });
     });
   }
 
+  field.addEventListener('input', () => say(''));
+  dialog.addEventListener('submit', (event) => {
+    const { value } = /** @type {HTMLButtonElement} */ (event.submitter);
+    if (value !== 'use' || SHAPE.test(entered())) return;
+    event.preventDefault();
+    say(entered() ? MISSHAPEN : 'Enter a key, or press ‘Not now’.');
+    field.focus();
+  });
   askForKeysWith(ask);
   button.hidden = currentKey() === null;
   button.addEventListener('click', async () => {
-    if (await ask('Another key shows other pictures.')) onKey();
+    if (await askForKey('Another key shows other pictures.')) onKey();
   });
-  byId('key-forget', HTMLElement).addEventListener('click', () => {
+  element('key-forget').addEventListener('click', async () => {
     forgetKey();
+    await forgetDrafts();
     location.reload(); // so that nothing stays that the key had shown
   });
 }
-
-/** @param {string} text */
-const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;

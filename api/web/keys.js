@@ -3,6 +3,8 @@
  * into the `Authorization` header of requests to this origin, and is shown nowhere.
  */
 
+import { forget, keep, recall } from './storage.js';
+
 const NAME = 'impasto.key';
 
 /** What asks the visitor for a key. @typedef {(reason: string) => Promise<boolean>} Asking */
@@ -14,17 +16,18 @@ let asking = null;
 let isDeclined = false;
 
 /** @returns {?string} */
-export const currentKey = () => read(sessionStorage) ?? read(localStorage);
+export const currentKey = () => recall(NAME, 'sessionStorage') ?? recall(NAME);
 
 /** @param {string} key @param {{remember: boolean}} how  remember: beyond this tab */
 export function useKey(key, { remember }) {
   forgetKey();
   isDeclined = false;
-  write(remember ? localStorage : sessionStorage, key);
+  keep(NAME, key, remember ? 'localStorage' : 'sessionStorage');
 }
 
 export function forgetKey() {
-  for (const store of [sessionStorage, localStorage]) write(store, null);
+  forget(NAME, 'sessionStorage');
+  forget(NAME);
 }
 
 /** @param {Asking} how */
@@ -33,8 +36,16 @@ export function askForKeysWith(how) {
 }
 
 /**
- * Asks the visitor for a key, once for all who wait for one. A visitor who has none to give is asked again
- * only after pressing a button that needs one.
+ * Asks the visitor for a key, once for all who wait for one.
+ *
+ * @param {string} reason
+ * @returns {Promise<boolean>} whether there is another key now
+ */
+export const askForKey = (reason) => (asking ??= ask(reason).finally(() => (asking = null)));
+
+/**
+ * Asks for a key that a request needs. A visitor who has none to give is asked again only after pressing a
+ * button that needs one.
  *
  * @param {string} reason  what the service said
  * @param {{insists: boolean}} how  insists: the visitor has just pressed such a button
@@ -42,26 +53,6 @@ export function askForKeysWith(how) {
  */
 export async function anotherKey(reason, { insists }) {
   if (isDeclined && !insists && !asking) return false;
-  asking ??= ask(reason).finally(() => (asking = null));
-  isDeclined = !(await asking);
+  isDeclined = !(await askForKey(reason));
   return !isDeclined;
-}
-
-/** @param {Storage} store */
-function read(store) {
-  try {
-    return store.getItem(NAME);
-  } catch {
-    return null; // storage is switched off
-  }
-}
-
-/** @param {Storage} store @param {?string} key */
-function write(store, key) {
-  try {
-    if (key === null) store.removeItem(NAME);
-    else store.setItem(NAME, key);
-  } catch {
-    // Storage is switched off: the key has to be entered again.
-  }
 }

@@ -5,7 +5,7 @@
  * Only numbers, and their way to a PNG and back: the dialog in which it is painted is `mask_dialog.js`.
  */
 
-export const MAX_SIDE_PX = 1024;
+const MAX_SIDE_PX = 1024;
 const FULL = 255;
 
 /** Half a picture, a band through it, an ellipse: masks that need no brush. */
@@ -24,6 +24,9 @@ export const READY_MADE = {
  */
 
 export class Mask {
+  /** @type {?number} until the values change */
+  #share = null;
+
   /** @param {number} width @param {number} height @param {Uint8ClampedArray} [values] */
   constructor(width, height, values = new Uint8ClampedArray(width * height)) {
     this.width = width;
@@ -66,9 +69,8 @@ export class Mask {
 
   /** Share of the picture that it covers, from 0 to 1. */
   get share() {
-    let sum = 0;
-    for (const value of this.values) sum += value;
-    return sum / (FULL * this.values.length);
+    this.#share ??= this.values.reduce((sum, value) => sum + value, 0) / (FULL * this.values.length);
+    return this.#share;
   }
 
   copy() {
@@ -87,17 +89,26 @@ export class Mask {
     return new Mask(width, height, values);
   }
 
+  /** @param {Uint8ClampedArray} values  of an earlier moment */
+  restore(values) {
+    this.#share = null;
+    this.values = values;
+  }
+
   /** @param {number} value  0 to 255 */
   fill(value) {
+    this.#share = null;
     this.values.fill(value);
   }
 
   invert() {
+    this.#share = null;
     for (let index = 0; index < this.values.length; index++) this.values[index] = FULL - this.values[index];
   }
 
   /** @param {keyof typeof READY_MADE} name */
   become(name) {
+    this.#share = null;
     for (let y = 0; y < this.height; y++)
       for (let x = 0; x < this.width; x++)
         this.values[y * this.width + x] =
@@ -112,6 +123,7 @@ export class Mask {
    * @returns {Area} what may have changed
    */
   stroke(from, to, { radius, softness, erases }) {
+    this.#share = null;
     const reach = radius + 1;
     const area = {
       left: Math.max(0, Math.floor(Math.min(from.x, to.x) - reach)),

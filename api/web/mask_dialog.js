@@ -1,8 +1,11 @@
 /** The dialog in which somebody paints where a painting applies, with a mouse, a pen, a finger or the keyboard. */
 
-import { byId, part } from './dom.js';
+import { confirm } from './confirm.js';
+import { byId, part, setAspect } from './dom.js';
+import { save } from './download.js';
+import { bytes } from './format.js';
 import { Mask, READY_MADE } from './mask.js';
-import { bytes, setAspect } from './pictures.js';
+import { cssColour, drawVeils } from './veils.js';
 
 const MAX_UNDO = 30;
 const VEIL = 0.62;
@@ -13,11 +16,12 @@ const KEY_STEP = 0.02; // of the long side, for each press of an arrow key
 /**
  * @typedef {object} Subject
  * @property {string} name            of the painting
+ * @property {string} fileName        of its mask, where somebody saves it
  * @property {number[]} colour        of its veil
  * @property {?Mask} mask             as it is so far
  * @property {?import('./pictures.js').Picture} photograph
  * @property {number} aspect          width over height of what is painted
- * @property {{mask: Mask, colour: number[]}[]} others  masks of the other paintings
+ * @property {import('./veils.js').Veil[]} others  masks of the other paintings
  */
 
 export class MaskDialog {
@@ -30,15 +34,22 @@ export class MaskDialog {
   #size = byId('mask-size', HTMLInputElement);
   #softness = byId('mask-softness', HTMLInputElement);
   #undo = part(this.#dialog, '[value=undo]', HTMLButtonElement);
+  #redo = part(this.#dialog, '[value=redo]', HTMLButtonElement);
   #status = byId('mask-status', HTMLElement);
   /** @type {Mask} */
   #mask;
   /** @type {Subject} */
   #subject;
+  /** @type {Uint8ClampedArray} what it was when the dialog opened */
+  #original;
   /** @type {Uint8ClampedArray[]} what it was before each change */
   #before = [];
-  /** @type {?{x: number, y: number}} where the brush is, while it paints */
-  #last = null;
+  /** @type {Uint8ClampedArray[]} what it was before each change that was taken back */
+  #after = [];
+  /** @type {?{id: number, type: string}} the mouse, pen or finger that paints; the others wait for its end */
+  #pointer = null;
+  /** Where the brush is, while it paints. */
+  #last = { x: 0, y: 0 };
   /** Where the keyboard's brush is. */
   #cursor = { x: 0, y: 0 };
   /** @type {(outcome: Mask | null | undefined) => void} */
@@ -48,12 +59,13 @@ export class MaskDialog {
     for (const button of this.#dialog.querySelectorAll('button'))
       button.addEventListener('click', () => this.#act(button));
     this.#dialog.addEventListener('keydown', (event) => this.#onKey(event));
+    this.#dialog.addEventListener('cancel', (event) => handled(event, () => this.#leave(undefined)));
     this.#dialog.addEventListener('close', () => this.#settle(undefined));
     this.#dialog.addEventListener('input', () => this.#moveRing());
     this.#stage.addEventListener('pointerdown', (event) => this.#onDown(event));
     this.#stage.addEventListener('pointermove', (event) => this.#onMove(event));
     for (const end of ['pointerup', 'pointercancel'])
-      this.#stage.addEventListener(end, () => this.#lift());
+      this.#stage.addEventListener(end, (/** @type {PointerEvent} */ event) => this.#onUp(event));
     this.#stage.addEventListener('pointerleave', () => this.#ring.toggleAttribute('hidden', true));
     this.#stage.addEventListener('focus', () => this.#moveRing(this.#cursor));
     this.#stage.addEventListener('blur', () => this.#ring.toggleAttribute('hidden', true));
@@ -71,21 +83,26 @@ export class MaskDialog {
     const empty = Mask.of(width, height);
     // The photograph may be another one by now, of another shape.
     this.#mask = subject.mask ? subject.mask.resized(empty.width, empty.height).copy() : empty;
+    this.#original = this.#mask.values.slice();
     this.#before = [];
+    this.#after = [];
+    this.#pointer = null;
     this.#cursor = { x: this.#mask.width / 2, y: this.#mask.height / 2 };
     part(this.#dialog, 'h2', HTMLElement).textContent = `Where ‘${subject.name}’ paints`;
-    this.#dialog.style.setProperty('--veil', `rgb(${subject.colour.join(' ')})`);
+    this.#dialog.style.setProperty('--veil', cssColour(subject.colour));
     setAspect(this.#dialog, this.#mask.width, this.#mask.height);
     this.#showPhotograph();
     for (const canvas of [this.#veil, this.#others])
       Object.assign(canvas, { width: this.#mask.width, height: this.#mask.height });
-    this.#showOthers();
+    drawVeils(this.#others, subject.others, FAINT);
     this.#changed();
     this.#dialog.showModal();
+    window.addEventListener('beforeunload', this.#onUnload);
     try {
       return await new Promise((resolve) => (this.#settle = resolve));
     } finally {
       this.#settle = () => {};
+      window.removeEventListener('beforeunload', this.#onUnload);
       this.#dialog.close();
       URL.revokeObjectURL(this.#photograph.src);
       this.#photograph.removeAttribute('src');
@@ -101,11 +118,13 @@ export class MaskDialog {
         // One that covers nothing would leave its painting out: nobody means that.
         return this.#settle(this.#mask.share === 0 ? null : this.#mask);
       case 'everywhere':
-        return this.#settle(null);
+        return this.#leave(null);
       case 'cancel':
-        return this.#settle(undefined);
+        return this.#leave(undefined);
       case 'undo':
-        return this.#takeBack();
+        return this.#step(this.#before, this.#after);
+      case 'redo':
+        return this.#step(this.#after, this.#before);
       case 'invert':
         return this.#change(() => this.#mask.invert());
       case 'fill':
@@ -117,6 +136,24 @@ export class MaskDialog {
     }
   }
 
+  /** Closes without what was painted, if that is meant. @param {null | undefined} outcome */
+  async #leave(outcome) {
+    const isMeant =
+      !this.#isChanged ||
+      (await confirm('Throw away what you have painted?', 'The mask has changes that are not used yet.', 'Throw it away'));
+    if (isMeant) this.#settle(outcome);
+  }
+
+  /** Whether something would be lost. */
+  get #isChanged() {
+    return this.#mask.values.some((value, index) => value !== this.#original[index]);
+  }
+
+  /** The browser asks then. @param {Event} event */
+  #onUnload = (event) => {
+    if (this.#isChanged) event.preventDefault();
+  };
+
   /** @param {() => void} change */
   #change(change) {
     this.#remember();
@@ -127,19 +164,23 @@ export class MaskDialog {
   #remember() {
     this.#before.push(this.#mask.values.slice());
     if (this.#before.length > MAX_UNDO) this.#before.shift();
-    this.#undo.disabled = false;
+    this.#after = [];
   }
 
-  #takeBack() {
-    const values = this.#before.pop();
+  /** Takes a change back, or makes it again. @param {Uint8ClampedArray[]} from @param {Uint8ClampedArray[]} to */
+  #step(from, to) {
+    const values = from.pop();
     if (!values) return;
-    this.#mask.values = values;
+    to.push(this.#mask.values);
+    this.#mask.restore(values);
     this.#changed();
   }
 
   /** Shows the mask, and says how much it covers. */
   #changed() {
-    this.#undo.disabled = this.#before.length === 0;
+    // Not `disabled`: that would take the keyboard's focus away.
+    this.#undo.setAttribute('aria-disabled', String(this.#before.length === 0));
+    this.#redo.setAttribute('aria-disabled', String(this.#after.length === 0));
     this.#draw();
     const share = this.#mask.share;
     this.#status.textContent =
@@ -158,22 +199,17 @@ export class MaskDialog {
     if (photograph?.thumbnail) this.#photograph.src = URL.createObjectURL(photograph.thumbnail);
   }
 
-  #showOthers() {
-    const context = this.#others.getContext('2d');
-    const { width, height } = this.#mask;
-    context.clearRect(0, 0, width, height);
-    for (const { mask, colour } of this.#subject.others) {
-      const veil = mask.resized(width, height).veil(colour, FAINT);
-      const layer = new OffscreenCanvas(width, height);
-      layer.getContext('2d').putImageData(veil, 0, 0);
-      context.drawImage(layer, 0, 0);
-    }
-  }
-
   /** @param {PointerEvent} event */
   #onDown(event) {
     if (event.button !== 0) return;
     event.preventDefault();
+    if (this.#pointer?.type === 'touch' && event.pointerType === 'pen') {
+      // The hand came down before the pen that it holds: what it has painted was not meant.
+      this.#step(this.#before, []);
+      this.#pointer = null;
+    }
+    if (this.#pointer) return;
+    this.#pointer = { id: event.pointerId, type: event.pointerType };
     this.#stage.setPointerCapture(event.pointerId);
     this.#remember();
     this.#last = this.#place(event);
@@ -182,22 +218,24 @@ export class MaskDialog {
 
   /** @param {PointerEvent} event */
   #onMove(event) {
-    this.#moveRing(this.#place(event), event.pointerType === 'pen' && this.#last ? event.pressure : 1);
-    if (!this.#last) return;
+    if (this.#pointer && this.#pointer.id !== event.pointerId) return;
+    this.#moveRing(this.#place(event), event.pointerType === 'pen' && this.#pointer ? event.pressure : 1);
+    if (!this.#pointer) return;
     const moves = event.getCoalescedEvents?.() ?? [];
     for (const move of moves.length > 0 ? moves : [event]) this.#paintTo(this.#place(move), event);
   }
 
-  #lift() {
-    if (!this.#last) return;
-    this.#last = null;
+  /** @param {PointerEvent} event */
+  #onUp({ pointerId }) {
+    if (this.#pointer?.id !== pointerId) return;
+    this.#pointer = null;
     this.#changed();
   }
 
   /** @param {import('./mask.js').Point} point @param {PointerEvent} event */
   #paintTo(point, event) {
     const pressure = event.pointerType === 'pen' ? Math.max(LEAST_PRESSURE, event.pressure) : 1;
-    this.#draw(this.#mask.stroke(this.#last ?? point, point, this.#brush(pressure)));
+    this.#draw(this.#mask.stroke(this.#last, point, this.#brush(pressure)));
     this.#last = point;
   }
 
@@ -234,9 +272,15 @@ export class MaskDialog {
 
   /** @param {KeyboardEvent} event */
   #onKey(event) {
-    const { key, ctrlKey, metaKey } = event;
-    if ((ctrlKey || metaKey) && key.toLowerCase() === 'z') return handled(event, () => this.#takeBack());
-    if (ctrlKey || metaKey) return;
+    const { key, ctrlKey, metaKey, shiftKey } = event;
+    // Left to itself, a browser lets the dialog be kept open a few times only.
+    if (key === 'Escape') return handled(event, () => this.#leave(undefined));
+    if (ctrlKey || metaKey) {
+      const letter = key.toLowerCase();
+      if (letter === 'y' || (letter === 'z' && shiftKey)) handled(event, () => this.#step(this.#after, this.#before));
+      else if (letter === 'z') handled(event, () => this.#step(this.#before, this.#after));
+      return;
+    }
     if (key === '[' || key === ']') {
       return handled(event, () => {
         this.#size.valueAsNumber += key === ']' ? 3 : -3;
@@ -249,7 +293,7 @@ export class MaskDialog {
     if (key === ' ' || key === 'Enter')
       return handled(event, () => this.#change(() => this.#mask.stroke(this.#cursor, this.#cursor, this.#brush())));
     const [right, down] = ARROWS[key] ?? [0, 0];
-    if (right || down) handled(event, () => this.#walk(right, down, event.shiftKey));
+    if (right || down) handled(event, () => this.#walk(right, down, shiftKey));
   }
 
   /** Moves the keyboard's brush; with the shift key it paints on its way. */
@@ -270,12 +314,8 @@ export class MaskDialog {
   }
 
   async #save() {
-    const file = await this.#mask.toFile(`mask-${this.#subject.name}.png`);
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(file);
-    link.download = file.name;
-    link.click();
-    URL.revokeObjectURL(link.href);
+    const file = await this.#mask.toFile(this.#subject.fileName);
+    save(file, file.name);
     this.#status.textContent = `Saved as ${file.name}, ${bytes(file.size)}.`;
   }
 }

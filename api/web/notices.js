@@ -1,33 +1,51 @@
 /** Telling of a job that has ended while the visitor was looking elsewhere. */
 
 import { jobTitle, STATUS_NAMES } from './format.js';
+import { markTab } from './tab.js';
 
-/** @param {HTMLElement} button  with which the visitor allows it */
-export function wireNotices(button) {
-  const offer = () => (button.hidden = !('Notification' in window) || Notification.permission !== 'default');
-  offer();
+/**
+ * @param {HTMLElement} button  with which the visitor allows it
+ * @param {HTMLElement} neighbour  gets its focus when it is of no use any more
+ */
+export function wireNotices(button, neighbour) {
+  button.hidden = !isToBeAsked();
   button.addEventListener('click', async () => {
     await Notification.requestPermission();
-    offer();
+    if (isToBeAsked()) return;
+    const hadFocus = document.activeElement === button;
+    button.hidden = true;
+    if (hadFocus) neighbour.focus();
   });
+}
+
+/** Whether the visitor has not decided yet, and the browser lets a page tell anything by itself. */
+function isToBeAsked() {
+  if (!('Notification' in window) || Notification.permission !== 'default') return false;
+  return notice('') !== null; // nobody sees it yet
+}
+
+/**
+ * @param {string} title
+ * @param {NotificationOptions} [options]
+ * @returns {?Notification} null where only a service worker may show it: Chrome on Android
+ */
+function notice(title, options) {
+  try {
+    return new Notification(title, options);
+  } catch {
+    return null;
+  }
 }
 
 /** @param {import('./api.js').Job} job  that has just ended */
 export function tellOfEnd(job) {
   if (!document.hidden) return;
-  const before = document.title;
-  document.title = `${job.status === 'succeeded' ? '✓' : '✕'} ${jobTitle(job)}`;
-  const seen = () => {
-    if (document.hidden) return;
-    document.removeEventListener('visibilitychange', seen);
-    document.title = before.replace(/^(\d+ %|✓|✕) /, '');
-  };
-  document.addEventListener('visibilitychange', seen);
+  markTab(`${job.status === 'succeeded' ? '✓' : '✕'} ${jobTitle(job)}`);
   if (!('Notification' in window) || Notification.permission !== 'granted') return;
-  const notice = new Notification(jobTitle(job), { body: STATUS_NAMES[job.status], icon: '/web/icons/mark.svg', tag: job.id });
-  notice.addEventListener('click', () => {
+  const told = notice(jobTitle(job), { body: STATUS_NAMES[job.status], icon: '/web/icons/mark.svg', tag: job.id });
+  told?.addEventListener('click', () => {
     window.focus();
     location.hash = `#job/${job.id}`;
-    notice.close();
+    told.close();
   });
 }

@@ -20,14 +20,32 @@
  * What the service works out from other values, unless the request names it (shared/parameters.py): its
  * preset's value is not what comes out once those others differ.
  */
-const DECIDED_BY = {
+export const DECIDED_BY = {
   steps: ['quality'],
   learning_rate: ['optimizer', 'space'],
   'pyramid.steps': ['quality', 'steps'],
 };
 /** Objects of which a request may name some parts only. */
-const MERGED = ['noise', 'pyramid', 'output'];
+export const MERGED = ['noise', 'pyramid', 'output'];
 
+/** Some parameters have other values. */
+export class SheetChange extends Event {
+  #names;
+
+  /** @param {?string[]} names  null: all of them may */
+  constructor(names) {
+    super('change');
+    this.#names = names;
+  }
+
+  /** Whether a parameter, something it is a part of, or a part of it has another value. @param {string} name */
+  concerns(name) {
+    const parent = name.split('.')[0];
+    return !this.#names || this.#names.some((other) => [name, parent].includes(other) || other.startsWith(`${name}.`));
+  }
+}
+
+/** Tells of every change with a `SheetChange`. */
 export class Sheet extends EventTarget {
   /** @type {Map<string, import('./api.js').Preset>} */
   #presets = new Map();
@@ -55,6 +73,11 @@ export class Sheet extends EventTarget {
   /** @returns {?import('./api.js').Preset} */
   get preset() {
     return this.#preset;
+  }
+
+  /** @param {string} name @returns {Field} */
+  field(name) {
+    return this.fields.flatMap((field) => [field, ...field.parts]).find((field) => field.name === name);
   }
 
   /** @param {string} name */
@@ -101,6 +124,25 @@ export class Sheet extends EventTarget {
     this.#tell();
   }
 
+  /** Takes what `toJSON` wrote, if all of it is still known here. @param {Values} json @returns {boolean} whether it is */
+  restore({ preset, ...changes }) {
+    const named = Object.entries(changes).flatMap(([name, value]) => [
+      name,
+      ...(MERGED.includes(name) ? Object.keys(value ?? {}).map((part) => `${name}.${part}`) : []),
+    ]);
+    if (!this.has(preset) || !named.every((name) => this.field(name))) return false;
+    this.#preset = this.#presets.get(preset);
+    this.#values = structuredClone(this.#preset.parameters);
+    for (const [name, value] of Object.entries(changes)) {
+      const inherited = MERGED.includes(name) && value ? this.#values[name] : null;
+      this.#values[name] = inherited ? { ...inherited, ...value } : value;
+    }
+    this.#named = new Set(named);
+    this.#noteStrength();
+    this.#tell();
+    return true;
+  }
+
   /** @param {string} name @returns {any} */
   get(name) {
     return valueAt(this.#values, name);
@@ -124,19 +166,13 @@ export class Sheet extends EventTarget {
   set(name, value) {
     this.#named.add(name);
     this.#put(name, value);
-    for (const [decided, by] of Object.entries(DECIDED_BY))
-      if (by.includes(name)) this.#forget(decided);
-    if (name === 'style_weight') this.#noteStrength();
-    this.#tell();
+    this.#follow(name);
   }
 
   /** Back to what the preset has. @param {string} name */
   unset(name) {
     this.#forget(name);
-    for (const [decided, by] of Object.entries(DECIDED_BY))
-      if (by.includes(name)) this.#forget(decided);
-    if (name === 'style_weight') this.#noteStrength();
-    this.#tell();
+    this.#follow(name);
   }
 
   /** Whether a request would name it. @param {string} name */
@@ -192,8 +228,17 @@ export class Sheet extends EventTarget {
     this.#strength = usual > 0 ? this.#values.style_weight / usual : 1;
   }
 
-  #tell() {
-    this.dispatchEvent(new Event('change'));
+  /** What follows from another value. @param {string} name */
+  #follow(name) {
+    const decided = Object.keys(DECIDED_BY).filter((other) => DECIDED_BY[other].includes(name));
+    for (const other of decided) this.#forget(other);
+    if (name === 'style_weight') this.#noteStrength();
+    this.#tell([name, ...decided]);
+  }
+
+  /** @param {?string[]} [names]  of what has another value */
+  #tell(names = null) {
+    this.dispatchEvent(new SheetChange(names));
   }
 }
 

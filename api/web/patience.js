@@ -55,7 +55,7 @@ export async function patiently(attempt, signal) {
  *
  * @template T
  * @param {() => Promise<T>} attempt
- * @param {AbortSignal} signal
+ * @param {AbortSignal} [signal]
  * @returns {Promise<T>}
  */
 export async function persistently(attempt, signal) {
@@ -66,7 +66,7 @@ export async function persistently(attempt, signal) {
     } catch (error) {
       if (!isTransient(error)) throw error;
       await sleep(backoff.next(error), signal);
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
     }
   }
 }

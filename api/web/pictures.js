@@ -1,6 +1,6 @@
 /** Picture files on their way into the form: found, looked at, measured, made small. */
 
-import { number } from './format.js';
+import { bytes, number } from './format.js';
 import { tiffSize } from './tiff.js';
 
 /**
@@ -24,7 +24,6 @@ const THUMBNAIL_PX = 1024; // a picture on the wall is about half as tall, and s
 const MAX_FOLDER_FILES = 200;
 const HEAD_BYTES = 12;
 const KINDS = 'JPEG, PNG, WebP and TIFF are';
-const UNITS = ['bytes', 'kB', 'MB', 'GB'];
 
 /** What each kind of file that the service reads begins with. */
 const SIGNATURES = {
@@ -78,16 +77,6 @@ export async function readPicture(file, limits) {
 /** '1024 × 768 px, 262 kB' @param {Picture} picture */
 export const measures = ({ file, width, height }) =>
   (width ? `${width} × ${height} px, ` : '') + bytes(file.size);
-
-/** '3.1 MB', '16 GB' @param {number} count */
-export function bytes(count) {
-  const power = Math.min(UNITS.length - 1, Math.floor(Math.log2(Math.max(1, count)) / 10));
-  return `${number(count / 1024 ** power)} ${UNITS[power]}`;
-}
-
-/** Gives a frame the shape of its picture. @param {HTMLElement} frame */
-export const setAspect = (frame, width, height) =>
-  frame.style.setProperty('--aspect', String(width / height));
 
 /**
  * A folder's pictures by name; what else lies in it is passed over.

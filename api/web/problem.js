@@ -17,16 +17,21 @@ export class Problem extends Error {
 }
 
 /**
+ * Says it once: what stands there already is not told again.
+ *
  * @param {HTMLElement} element  an alert region
  * @param {?Error} problem  null clears it
  */
 export function showProblem(element, problem) {
-  element.replaceChildren();
-  if (!problem) return;
-  element.append(paragraph(problem.message));
+  const sentences = problem ? sentencesOf(problem) : [];
+  if (element.textContent !== sentences.join('')) element.replaceChildren(...sentences.map(paragraph));
+}
+
+/** @param {Error} problem @returns {string[]} */
+function sentencesOf(problem) {
   const errors = problem instanceof Problem ? problem.errors : [];
   const further = errors.filter(({ detail }) => !problem.message.includes(detail));
-  for (const { pointer, detail } of further) element.append(paragraph(`${pointer}: ${detail}`));
+  return [problem.message, ...further.map(({ pointer, detail }) => `${pointer}: ${detail}`)];
 }
 
 /** @param {string} text */

@@ -1,6 +1,7 @@
 /** Keys of the keyboard for those who keep the page open all day. The dialog that `?` opens lists them. */
 
 import { byId } from './dom.js';
+import { keep, recall } from './storage.js';
 
 const NAME = 'impasto.shortcuts';
 const TYPING = 'input:not([type=range], [type=radio], [type=checkbox]), textarea, select, [contenteditable]';
@@ -16,13 +17,12 @@ export function wireShortcuts(deeds) {
   const all = { ...deeds, '?': () => dialog.showModal() };
 
   // Single keys get into the way of those who speak to their computer: they can be switched off.
-  isOn.checked = read() !== 'off';
-  isOn.addEventListener('change', () => write(isOn.checked ? 'on' : 'off'));
+  isOn.checked = recall(NAME) !== 'off';
+  isOn.addEventListener('change', () => keep(NAME, isOn.checked ? 'on' : 'off'));
   button.addEventListener('click', () => dialog.showModal());
   document.addEventListener('keydown', (event) => {
     const isChord = event.ctrlKey || event.metaKey || event.altKey || event.isComposing;
-    const isTyping = event.target instanceof Element && event.target.matches(TYPING);
-    if (isChord || isTyping || !isOn.checked || document.querySelector('dialog[open]')) return;
+    if (isChord || isTyping(event) || !isOn.checked || document.querySelector('dialog[open]')) return;
     const deed = all[event.key];
     if (!deed) return;
     event.preventDefault();
@@ -30,19 +30,5 @@ export function wireShortcuts(deeds) {
   });
 }
 
-function read() {
-  try {
-    return localStorage.getItem(NAME);
-  } catch {
-    return null; // storage is switched off
-  }
-}
-
-/** @param {string} value */
-function write(value) {
-  try {
-    localStorage.setItem(NAME, value);
-  } catch {
-    // It lasts until the page is left.
-  }
-}
+/** Whether it happens where somebody writes. @param {Event} event */
+export const isTyping = ({ target }) => target instanceof Element && target.matches(TYPING);

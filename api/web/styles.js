@@ -5,19 +5,8 @@ import { Dropzone } from './dropzone.js';
 import { title } from './format.js';
 import { Mask } from './mask.js';
 import { MaskDialog } from './mask_dialog.js';
+import { colourOf, cssColour } from './veils.js';
 
-/** Veils of the masks, told apart in light and in dark, on any photograph. */
-const COLOURS = [
-  [214, 72, 42],
-  [38, 110, 190],
-  [40, 140, 90],
-  [150, 70, 170],
-  [205, 140, 20],
-  [20, 150, 160],
-  [200, 60, 120],
-  [105, 105, 110],
-];
-const VEIL = 0.45;
 const WEIGHT_DIGITS = 4;
 
 /**
@@ -29,12 +18,21 @@ const WEIGHT_DIGITS = 4;
  * @property {?Blob} maskFile  what the mask was read from, as long as nobody has painted on it
  */
 
+/** What a request calls the mask of a painting. @param {number} index  of the painting */
+export const maskName = (index) => `mask-${index + 1}.png`;
+
 export class Styles {
   #zone;
   /** @type {Map<Picture, Painting>} */
   #paintings = new Map();
   /** Whether an earlier job, whose settings are used again, named the weights. */
   #areNamed = false;
+  /**
+   * Whose slider was moved last, and what all weighed before that: at 100 % nobody could tell any more.
+   *
+   * @type {?{painting: Painting, before: Map<Painting, number>}}
+   */
+  #shared = null;
   #onChange;
   #getPhotograph;
   #dialog = new MaskDialog();
@@ -74,15 +72,26 @@ export class Styles {
     return this.#inOrder.some(({ mask }) => mask !== null);
   }
 
-  /** The masks with the colours of their veils. */
+  /** What `fill` takes. */
+  get filled() {
+    const paintings = this.#inOrder;
+    return {
+      pictures: this.#zone.pictures,
+      weights: this.weights,
+      masks: paintings.map(({ mask }) => mask),
+      maskFiles: paintings.map(({ maskFile }) => maskFile),
+    };
+  }
+
+  /** The masks with the colours of their veils. @returns {import('./veils.js').Veil[]} */
   get veils() {
-    return this.#inOrder.flatMap(({ mask }, index) => (mask ? [{ mask, colour: COLOURS[index % COLOURS.length] }] : []));
+    return this.#inOrder.flatMap(({ mask }, index) => (mask ? [{ mask, colour: colourOf(index) }] : []));
   }
 
   /**
    * None, or one for each painting: those without one of their own get what the others leave free.
    *
-   * @returns {Promise<Blob[]>}
+   * @returns {Promise<File[]>}
    */
   async maskFiles() {
     if (!this.hasMasks) return [];
@@ -90,53 +99,48 @@ export class Styles {
     const masks = this.#inOrder.flatMap(({ mask }) => mask ?? []);
     return Promise.all(
       this.#inOrder.map(async ({ mask, maskFile }, index) => {
-        if (maskFile) return maskFile;
-        return (mask ?? Mask.rest(masks, width, height)).toFile(`mask-${index + 1}.png`);
+        if (maskFile) return new File([maskFile], maskName(index), { type: maskFile.type });
+        return (mask ?? Mask.rest(masks, width, height)).toFile(maskName(index));
       }),
     );
   }
 
   /**
-   * Hangs the paintings of an earlier job.
+   * Hangs the paintings of an earlier job, or of a draft.
    *
    * @param {Picture[]} pictures
    * @param {?number[]} weights
-   * @param {Blob[]} maskFiles
+   * @param {(?Mask)[]} masks           one for each painting, or none at all
+   * @param {(?Blob)[]} maskFiles       what they were read from
    */
-  async fill(pictures, weights, maskFiles) {
-    const masks = await Promise.all(maskFiles.map((file) => Mask.from(file)));
+  fill(pictures, weights, masks, maskFiles) {
     this.#areNamed = weights !== null;
-    this.#paintings.clear();
-    pictures.forEach((picture, index) =>
-      this.#paintings.set(picture, {
-        weight: weights?.[index] ?? 1,
-        mask: masks[index] ?? null,
-        maskFile: maskFiles[index] ?? null,
-      }),
+    this.#paintings = new Map(
+      pictures.map((picture, index) => [
+        picture,
+        { weight: weights?.[index] ?? 1, mask: masks[index] ?? null, maskFile: maskFiles[index] ?? null },
+      ]),
     );
     this.#zone.set(pictures);
-  }
-
-  /** The photograph may have changed. */
-  refresh() {
-    this.#show();
   }
 
   get #inOrder() {
     return this.#zone.pictures.map((picture) => this.#paintings.get(picture));
   }
 
-  /** New pictures count as much as those that are there on average. */
+  /** New pictures count as much as those that are there on average; where nothing counts any more, all do alike. */
   #reconcile() {
     const pictures = this.#zone.pictures;
     const known = pictures.flatMap((picture) => this.#paintings.get(picture) ?? []);
-    const average = known.length > 0 ? sumOf(known) / known.length : 1;
+    const average = sumOf(known) / known.length || 1;
+    if (sumOf(known) === 0) for (const painting of known) painting.weight = average;
     this.#paintings = new Map(
       pictures.map((picture) => [
         picture,
-        this.#paintings.get(picture) ?? { weight: average || 1, mask: null, maskFile: null },
+        this.#paintings.get(picture) ?? { weight: average, mask: null, maskFile: null },
       ]),
     );
+    this.#shared = null;
     this.#show();
     this.#onChange();
   }
@@ -162,14 +166,17 @@ export class Styles {
     return [share, actions];
   }
 
-  /** Gives a painting its share of the whole; the others keep their proportions. */
+  /** Gives a painting its share of the whole; the others share the rest as they did before its slider moved. */
   #setShare(picture, share) {
     const painting = this.#paintings.get(picture);
+    if (this.#shared?.painting !== painting)
+      this.#shared = { painting, before: new Map(this.#inOrder.map((each) => [each, each.weight])) };
+    const { before } = this.#shared;
     const others = this.#inOrder.filter((other) => other !== painting);
     const total = sumOf(this.#inOrder);
-    const rest = sumOf(others);
+    const rest = others.reduce((sum, other) => sum + before.get(other), 0);
     for (const other of others)
-      other.weight = rounded(rest > 0 ? (other.weight / rest) * (1 - share) * total : ((1 - share) * total) / others.length);
+      other.weight = rounded((rest > 0 ? before.get(other) / rest : 1 / others.length) * (1 - share) * total);
     painting.weight = rounded(share * total);
     this.#show();
     this.#onChange();
@@ -194,7 +201,8 @@ export class Styles {
     const { width, height } = this.#photographSize();
     const outcome = await this.#dialog.paint({
       name: title(picture.file.name),
-      colour: COLOURS[index % COLOURS.length],
+      fileName: maskName(index),
+      colour: colourOf(index),
       mask: painting.mask,
       photograph: this.#getPhotograph(),
       aspect: width / height,
@@ -233,7 +241,7 @@ export class Styles {
       where.textContent = place;
       where.setAttribute('aria-label', `Where ${picture.file.name} paints: ${place}`);
       where.classList.toggle('masked', mask !== null);
-      item.style.setProperty('--veil', `rgb(${COLOURS[index % COLOURS.length].join(' ')})`);
+      item.style.setProperty('--veil', cssColour(colourOf(index)));
     });
     this.#explanation.hidden = !hasMasks;
     this.#explanation.textContent =
@@ -247,21 +255,6 @@ export class Styles {
 function placeOf(mask, othersHaveMasks) {
   if (mask) return `On ${Math.max(1, Math.round(100 * mask.share))} %`;
   return othersHaveMasks ? 'The rest' : 'Everywhere';
-}
-
-/** Lays the veils of the masks over the photograph on the wall. @param {Styles} styles @param {HTMLCanvasElement} canvas */
-export function drawVeils(styles, canvas) {
-  const { veils } = styles;
-  canvas.hidden = veils.length === 0;
-  if (canvas.hidden) return;
-  const { width, height } = veils[0].mask;
-  Object.assign(canvas, { width, height });
-  const context = canvas.getContext('2d');
-  for (const { mask, colour } of veils) {
-    const layer = new OffscreenCanvas(width, height);
-    layer.getContext('2d').putImageData(mask.resized(width, height).veil(colour, VEIL), 0, 0);
-    context.drawImage(layer, 0, 0);
-  }
 }
 
 /** @param {Painting[]} paintings */

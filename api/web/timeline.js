@@ -29,7 +29,7 @@ export class Timeline {
   /**
    * @param {HTMLElement} element  with a range, a button to play, and an output
    * @param {HTMLElement} newest  the button that goes to the newest
-   * @param {(moment: Moment, isNewest: boolean) => Promise<void>} onShow  resolves when it is seen
+   * @param {(moment: Moment, isNewest: boolean) => Promise<void>} onShow  resolves when it is seen, or cannot be
    */
   constructor(element, newest, onShow) {
     this.#element = element;
@@ -59,10 +59,15 @@ export class Timeline {
     this.#newest.hidden = true;
   }
 
-  /** Takes the moments that there are now; what is looked at stays. @param {Moment[]} moments */
-  set(moments) {
+  /**
+   * Takes the moments that there are now; the one that is looked at stays, also when it is none of them.
+   *
+   * @param {Moment[]} news
+   */
+  set(news) {
     const before = this.#moments[this.#shown];
     const newest = this.#moments.at(-1);
+    const moments = before && !this.#sticks ? withMoment(news, before) : news;
     this.#moments = moments;
     this.#element.hidden = moments.length < 2;
     this.#range.max = String(Math.max(moments.length - 1, 0));
@@ -76,6 +81,23 @@ export class Timeline {
   seek(step) {
     this.#stop();
     if (this.#moments.length > 0) this.#goTo(nearest(this.#moments, step));
+  }
+
+  /**
+   * Leaves out a moment of which there is no picture any more; who looks at it sees the one beside it.
+   *
+   * @param {Moment} moment
+   */
+  drop(moment) {
+    const at = this.#moments.findIndex((other) => isSame(other, moment));
+    if (at < 0 || this.#moments.length === 1) return;
+    const isLookedAt = at === this.#shown;
+    const seen = this.#moments[this.#shown];
+    this.#moments = this.#moments.toSpliced(at, 1);
+    this.#range.max = String(this.#moments.length - 1);
+    const next = nearest(this.#moments, seen.step);
+    if (isLookedAt) this.#goTo(next);
+    else this.#settle(next);
   }
 
   toggle() {
@@ -107,7 +129,7 @@ export class Timeline {
     let index = this.#shown < this.#moments.length - 1 ? this.#shown : 0;
     while (!run.signal.aborted && index < this.#moments.length) {
       await Promise.all([this.#goTo(index), sleep(1 / FRAMES_PER_SECOND, run.signal)]);
-      index += 1;
+      index = this.#shown + 1; // the moments may have become fewer meanwhile
     }
     if (!run.signal.aborted) this.#setRun(null);
   }
@@ -127,6 +149,13 @@ export class Timeline {
 
 /** @param {Moment | undefined} one @param {Moment | undefined} other */
 const isSame = (one, other) => one?.step === other?.step && one?.isResult === other?.isResult;
+
+/** @param {Moment[]} moments @param {Moment} moment @returns {Moment[]} in the order of their steps */
+function withMoment(moments, moment) {
+  if (moments.some((other) => isSame(other, moment))) return moments;
+  const at = moments.findIndex(({ step }) => step > moment.step);
+  return moments.toSpliced(at < 0 ? moments.length : at, 0, moment);
+}
 
 /** @param {Moment[]} moments @param {number} step @returns {number} index */
 function nearest(moments, step) {

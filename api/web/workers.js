@@ -1,6 +1,7 @@
 /** One line that says who is there to paint. */
 
 import { listWorkers } from './api.js';
+import { setText } from './dom.js';
 
 const REFRESH_SECONDS = 10;
 const AWAY_SECONDS = 3;
@@ -12,7 +13,7 @@ export async function watchWorkers(line) {
   let pause = REFRESH_SECONDS;
   try {
     const workers = await listWorkers();
-    setText(line, sentence(workers));
+    setText(line, lineOf(workers));
     line.dataset.level = workers.length > 0 ? 'good' : 'none';
   } catch (problem) {
     setText(line, problem.message);
@@ -24,20 +25,10 @@ export async function watchWorkers(line) {
 }
 
 /** @param {import('./api.js').Worker[]} workers */
-function sentence(workers) {
+function lineOf(workers) {
   if (workers.length === 0)
     return 'No worker is up: pictures wait in line until one is started with ‘impasto worker’.';
   const busy = workers.filter((worker) => worker.busy).length;
   if (workers.length === 1) return `One worker is ${busy ? 'painting' : 'free'}`;
   return `${workers.length} workers, ${busy || 'none'} painting`;
-}
-
-/**
- * A live region speaks whenever its text is set, so it is set only when it changes.
- *
- * @param {HTMLElement} line
- * @param {string} text
- */
-function setText(line, text) {
-  if (line.textContent !== text) line.textContent = text;
 }

@@ -68,6 +68,7 @@ def test_the_page_may_use_its_own_files_only(api: FlaskClient) -> None:
     assert answered(api, "/").headers["Content-Security-Policy"] == PAGE_POLICY
     assert "unsafe" not in PAGE_POLICY
     assert "http" not in PAGE_POLICY
+    assert "data:" not in PAGE_POLICY
     assert "camera=()" in answered(api, "/").headers["Permissions-Policy"]
 
 

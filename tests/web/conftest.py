@@ -27,6 +27,7 @@ from playwright.sync_api import (
     FilePayload,
     Page,
     Request,
+    Route,
     expect,
     sync_playwright,
 )
@@ -46,6 +47,7 @@ CHROMIUM_FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP studio.test 127.0.0.1",  # another machine, without HTTPS
 )
 WAIT_MS = 30_000
 START_SECONDS = 60.0
@@ -53,6 +55,7 @@ log = logging.getLogger(__name__)
 Open = Callable[..., AbstractContextManager[Page]]
 Post = Callable[..., str]
 Finish = Callable[..., None]
+Hold = Callable[..., list[Route]]
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -157,6 +160,25 @@ def page(stack, open_page: Open) -> Iterator[Page]:
         unfinished = {"status": "queued,running"}
         for job in api.get("/v1/jobs", params=unfinished).raise_for_status().json()["jobs"]:
             api.post(job["urls"]["cancel"])
+
+
+@pytest.fixture
+def hold(page: Page) -> Hold:
+    """Keeps requests from the service: `hold("**/v1/jobs", "POST")` -> those that have come."""
+
+    def held(url: str, method: str = "GET") -> list[Route]:
+        routes: list[Route] = []
+
+        def keep(route: Route) -> None:
+            if route.request.method == method:
+                routes.append(route)
+            else:
+                route.fallback()
+
+        page.route(url, keep)
+        return routes
+
+    return held
 
 
 class Front:

@@ -13,9 +13,10 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import FilePayload, Page, Route, expect
+from playwright.sync_api import FilePayload, Locator, Page, Route, expect
 
 from shared.parameters import Parameters
+from tests.web.conftest import Open, Visitor
 
 ENDLESS = 10_000  # steps that no test waits for
 
@@ -135,16 +136,43 @@ def test_a_folder_can_be_dropped_and_what_is_no_picture_in_it_is_passed_over(
     for name in ("10.png", "9.png", "more/deep.png"):
         (tmp_path / name).write_bytes(picture(name, 20, 20)["buffer"])
     (tmp_path / "notes.txt").write_text("not a picture")
-    box = page.locator("#style .invite").bounding_box()
-    assert box is not None
-    devtools = page.context.new_cdp_session(page)
-    data = {"items": [], "files": [str(tmp_path)], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        place = {"x": box["x"] + 50, "y": box["y"] + 50}
-        devtools.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
+    drop_folder(page, page.locator("#style .invite"), tmp_path)
     expect(page.locator("#style .frame")).to_have_count(3)
     assert hung(page) == ["9.png", "10.png", "deep.png"]
     expect(page.locator("#style .field-problem")).to_be_empty()
+
+
+@pytest.mark.parametrize(("place", "well"), [("#style .invite", "style"), ("h1", "content")])
+def test_a_folder_without_pictures_is_said_to_be_one(
+    page: Page, tmp_path: Path, place: str, well: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("not a picture")
+    drop_folder(page, page.locator(f"#compose {place}"), tmp_path)
+    problem = page.locator(f"#{well} .field-problem")
+    expect(problem).to_have_text("There is no picture in it.")
+
+
+def drop_folder(page: Page, target: Locator, folder: Path) -> None:
+    box = target.bounding_box()
+    assert box is not None
+    devtools = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        place = {"x": box["x"] + 50, "y": box["y"] + 20}
+        devtools.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
+
+
+def test_what_is_wrong_with_a_file_is_said_until_another_is_taken(
+    page: Page, photograph: FilePayload
+) -> None:
+    problem = page.locator("#content .field-problem")
+    choose(page, "content", {**photograph, "buffer": b""})
+    expect(problem).to_have_text("‘quiet_field.png’ is empty.")
+    page.get_by_label("Strength", exact=True).fill("0.5")
+    expect(page.locator("#changes")).to_have_text("1 changed")
+    expect(problem).to_have_text("‘quiet_field.png’ is empty.")
+    choose(page, "content", photograph)
+    expect(problem).to_be_empty()
 
 
 def test_the_form_says_what_is_missing(page: Page, photograph: FilePayload) -> None:
@@ -197,6 +225,23 @@ def test_shares_always_make_a_whole_and_are_painted_so(page: Page, ordered) -> N
     expect(outputs).to_have_text(["75 %", "0 %", "25 %"])
     weights = ordered()["params"]["style_weights"]
     assert np.divide(weights, sum(weights)) == pytest.approx([0.75, 0, 0.25], abs=0.01)
+
+
+@pytest.mark.usefixtures("three")
+def test_a_slider_that_went_to_its_end_leaves_the_others_their_proportions(page: Page) -> None:
+    page.get_by_role("slider", name="Share of rings.png").fill("0")
+    page.get_by_role("slider", name="Share of diagonal-strokes.png").fill("20")
+    third = page.get_by_role("slider", name="Share of third.png")
+    third.fill("60")
+    outputs = page.locator("#style .share output")
+    expect(outputs).to_have_text(["40 %", "0 %", "60 %"])
+    for share in range(99, 101):
+        third.fill(str(share))
+    third.fill("50")
+    expect(outputs).to_have_text(["50 %", "0 %", "50 %"])
+    third.fill("100")
+    page.get_by_role("button", name="Remove third.png").click()
+    expect(outputs).to_have_text(["50 %", "50 %"])  # nothing would count
 
 
 @pytest.mark.usefixtures("three")
@@ -270,6 +315,91 @@ def test_a_strength_stays_when_another_preset_is_chosen(page: Page) -> None:
     expect(page.locator("#strength-value")).to_have_text("3.16×")
 
 
+def retype(field: Locator, text: str) -> None:
+    """As somebody does who empties a field and types."""
+    field.focus()
+    field.press("End")
+    for _ in field.input_value():
+        field.press("Backspace")
+    field.press_sequentially(text)
+
+
+@pytest.mark.parametrize("place", ["#size", "#parameter-size"])
+def test_a_number_can_be_emptied_and_typed_anew(page: Page, place: str) -> None:
+    if place == "#parameter-size":
+        page.get_by_role("button", name="Every parameter").click()
+    field = page.locator(place)
+    retype(field, "768")
+    expect(field).to_have_value("768")
+    expect(page.locator("#changes")).to_have_text("1 changed")
+    retype(field, "")
+    expect(field).to_have_value("")
+    field.press("Tab")
+    expect(field).to_have_value("512")  # a number that nobody finished gives way
+    expect(page.locator("#changes")).to_be_empty()
+
+
+def test_size_and_steps_have_sliders_beside_their_numbers(page: Page) -> None:
+    size, slider = page.locator("#size"), page.get_by_label("Size", exact=True)
+    slider.press("ArrowRight")
+    expect(size).to_have_value("558")
+    size.fill("1024")
+    expect(slider).to_have_value("10")
+    expect(slider).to_have_attribute("aria-valuetext", "1024 px")
+    slider.press("End")
+    most = page.request.get("/v1/presets").json()["limits"]["max_size_px"]
+    expect(size).to_have_value(str(most))
+
+    page.get_by_text("More", exact=True).click()
+    steps, slider = page.locator("#steps"), page.get_by_label("Number of steps")
+    expect(slider).to_have_attribute("aria-valuetext", "150 steps")
+    page.get_by_role("radio", name="Draft").check()
+    expect(slider).to_have_attribute("aria-valuetext", "decided for you")
+    expect(steps).to_have_value("")
+    slider.press("ArrowRight")
+    expect(steps).to_have_value("180")
+    assert asked_params(page) == {
+        "preset": "default",
+        "size": most,
+        "quality": "draft",
+        "steps": 180,
+    }
+
+
+def test_a_style_of_no_weight_is_at_the_end_of_its_slider(page: Page) -> None:
+    page.get_by_role("button", name="Every parameter").click()
+    page.get_by_label("style_weight", exact=True).fill("0")
+    expect(page.locator("#strength")).to_have_value("-1")
+    expect(page.locator("#strength-value")).to_have_text("0×")
+
+
+def test_a_place_in_line_can_be_taken_back_like_everything(page: Page) -> None:
+    afresh = page.get_by_role("button", name="Start afresh")
+    expect(afresh).to_be_hidden()
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Place in line").select_option("high")
+    afresh.press("Enter")
+    expect(page.get_by_label("Place in line")).to_have_value("normal")
+    expect(afresh).to_be_hidden()
+    expect(page.get_by_role("button", name="Every parameter")).to_be_focused()
+
+
+def test_fields_that_were_put_away_stay_so_until_the_form_is_handed_in(
+    page: Page, visitor, photograph: FilePayload, painting: FilePayload
+) -> None:
+    visitor.choose(photograph, painting)
+    more, steps = page.locator("#compose .more"), page.locator("#steps")
+    more.locator("summary").click()
+    steps.fill("0")
+    more.locator("summary").click()
+    page.get_by_label("Strength", exact=True).fill("0.5")
+    expect(page.locator("#changes")).to_have_text("1 changed")
+    expect(steps).to_be_hidden()
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.locator("#compose-problem")).to_contain_text("Steps: ")
+    expect(steps).to_be_focused()
+
+
 # --- every parameter -----------------------------------------------------------------------------
 
 
@@ -313,6 +443,31 @@ def test_what_the_drawer_changes_is_asked_for_and_can_be_taken_back(
     }
     assert asked_params(page) == asked
     assert ordered()["params"] == resolved(asked)
+
+
+def test_what_is_typed_wrongly_in_the_drawer_is_said_and_not_dropped(
+    page: Page, visitor, photograph: FilePayload, painting: FilePayload
+) -> None:
+    visitor.choose(photograph, painting)
+    drawer = page.get_by_role("button", name="Every parameter")
+    drawer.click()
+    field = page.get_by_label("betas", exact=True)
+    field.fill("[0.8, ")
+    page.get_by_label("clamp", exact=True).uncheck()
+    problem = page.locator("#drawer .field-problem")
+    expect(problem).to_have_text("Expected JSON like [1, 2].")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_value("[0.8, ")
+    page.get_by_role("button", name="Done").click()
+
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.locator("#compose-problem")).to_contain_text("betas: Expected JSON")
+    expect(field).to_be_focused()
+    page.get_by_role("button", name="betas: as the manner has it").click()
+    expect(problem).to_have_count(0)
+    expect(field).to_have_value("[0.9, 0.99]")
+    page.get_by_role("button", name="Done").click()
+    assert asked_params(page) == {"preset": "default", "clamp": False}
 
 
 # --- the estimate --------------------------------------------------------------------------------
@@ -359,6 +514,36 @@ def test_who_paints_and_who_waits_is_said_in_words(
     expect(page.locator("#estimate")).to_contain_text(
         "About 38 s to 2 min on 2 workers. 3 jobs wait before it."
     )
+
+
+@pytest.mark.parametrize(("able", "words"), [(1, "1 of 3 workers has"), (2, "2 of 3 workers have")])
+def test_for_another_place_in_line_nobody_says_how_many_wait(
+    page: Page, visitor, photograph: FilePayload, painting: FilePayload, able: int, words: str
+) -> None:
+    estimated(page, workers=3, able=able, seconds={"low": 38.2, "high": 38.2}, waiting_jobs=3)
+    visitor.choose(photograph, painting)
+    estimate = page.locator("#estimate")
+    expect(estimate).to_contain_text(f"About 38 s; {words} the memory. 3 jobs wait before it.")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Place in line").select_option("high")
+    expect(estimate).not_to_contain_text("before it")
+    expect(estimate).to_contain_text(words)
+
+
+def test_the_estimate_keeps_up_with_the_service(
+    page: Page, visitor, photograph: FilePayload, painting: FilePayload
+) -> None:
+    page.clock.install()
+    estimated(page, workers=0, able=0)
+    visitor.choose(photograph, painting)
+    expect(page.locator("#estimate")).to_contain_text("Nobody is up to paint it")
+    estimated(page, workers=2, able=2, seconds={"low": 5, "high": 5}, waiting_jobs=1)
+    page.clock.fast_forward("00:31")
+    expect(page.locator("#estimate")).to_contain_text("1 job waits before it.")
+    page.goto("/#job/00000000-0000-7000-8000-000000000000")  # nobody looks at the form
+    estimated(page, workers=2, able=2, seconds={"low": 5, "high": 5}, waiting_jobs=2)
+    page.goto("/#")
+    expect(page.locator("#estimate")).to_contain_text("2 jobs wait before it.")
 
 
 def test_without_an_estimate_nothing_is_said_and_everything_works(
@@ -441,3 +626,64 @@ def test_what_is_wrong_with_a_parameter_of_the_drawer_is_said_there(
     expect(field).to_be_focused()
     expect(page.locator("#drawer [role=alert]")).to_contain_text("unknown layer 'relu9_9'")
     watch.forgive("422")
+
+
+def test_everything_that_is_wrong_in_the_drawer_is_said_once(
+    page: Page, watch, visitor, photograph: FilePayload, painting: FilePayload
+) -> None:
+    errors = [
+        {"pointer": "params/betas", "detail": "too many"},
+        {"pointer": "params/noise", "detail": "it is odd"},
+    ]
+    refusal = {"detail": "two are wrong", "errors": errors}
+    page.route("**/v1/jobs", lambda route: route.fulfill(status=422, json=refusal))
+    visitor.choose(photograph, painting)
+    for _ in range(2):
+        page.get_by_role("button", name="Paint", exact=True).click()
+        expect(page.get_by_label("betas", exact=True)).to_be_focused()
+        expect(page.locator("#drawer [role=alert]")).to_have_text(["It is odd.", "Too many."])
+        page.get_by_role("button", name="Done").click()
+    watch.forgive("422")
+
+
+def test_what_is_handed_in_can_be_called_off_and_handed_in_again(
+    page: Page, watch, visitor, photograph: FilePayload, painting: FilePayload, hold, ordered
+) -> None:
+    visitor.choose(photograph, painting)
+    held = hold("**/v1/jobs", "POST")
+    page.get_by_role("button", name="Paint", exact=True).press("Enter")
+    paint = page.get_by_role("button", name="Handing it in …")
+    expect(paint).to_be_focused()
+    expect(paint).to_have_attribute("aria-disabled", "true")
+    page.get_by_role("button", name="Call it off").press("Enter")
+    expect(page.locator("#notice")).to_contain_text("Called off")
+    expect(page.get_by_role("button", name="Paint", exact=True)).to_be_focused()
+    expect(page.get_by_role("button", name="Call it off")).to_be_hidden()
+    page.unroute("**/v1/jobs")
+    with page.expect_request(lambda request: request.method == "POST") as again:
+        ordered()
+    # If it had arrived, it would be the same job.
+    key = "idempotency-key"
+    assert again.value.headers[key] == held[0].request.headers[key]
+    watch.forgive("ERR_FAILED", "ERR_ABORTED")
+
+
+def test_from_another_machine_without_https_a_picture_is_ordered_and_its_request_copied(
+    stack, open_page: Open, watch, photograph: FilePayload, painting: FilePayload
+) -> None:
+    with open_page(stack.url.replace("127.0.0.1", "studio.test")) as page:
+        assert not page.evaluate("isSecureContext")
+        elsewhere = Visitor(page)
+        elsewhere.choose(photograph, painting)
+        copy = page.get_by_role("button", name="Copy the request as curl")
+        copy.click()
+        expect(page.locator("#copy [role=status]")).to_have_text("Copied.")
+        expect(copy).to_be_focused()
+        page.get_by_role("button", name="Every parameter").click()
+        search = page.get_by_role("searchbox", name="Find a parameter")
+        search.press("Control+V")
+        expect(search).to_have_value(re.compile("^curl .*/v1/jobs.*quiet_field.png"))
+        page.get_by_role("button", name="Done").click()
+        elsewhere.order(size=64, steps=ENDLESS)
+        elsewhere.cancel()
+    watch.forgive("Cross-Origin-Opener-Policy")  # only HTTPS has it

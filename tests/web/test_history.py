@@ -5,11 +5,19 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
-from tests.web.conftest import Finish, Front, Open, Post
+from shared.records import JobRecords
+from tests.web.conftest import Finish, Front, Open, Post, Watch
 
 PAGE_JOBS = 24
+SOON_MS = 8_000  # before the page would have asked anyway
+WATCH_STATUSES = """id => {
+  const card = document.querySelector(`#gallery li[data-job="${id}"]`);
+  window.statuses = new Set([card.dataset.status]);
+  const note = () => window.statuses.add(card.dataset.status);
+  new MutationObserver(note).observe(card, { attributeFilter: ['data-status'] });
+}"""
 TITLE = "Quiet field, after Diagonal strokes"
 
 
@@ -32,6 +40,16 @@ def show(page: Page, which: str) -> None:
     page.get_by_role("radio", name=which, exact=True).check()
 
 
+def links(page: Page) -> list[str]:
+    found = cards(page).locator("a").evaluate_all("links => links.map(({ hash }) => hash)")
+    return [str(link) for link in found]
+
+
+def look_again(page: Page) -> None:
+    """What a visitor does who comes back to the tab."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def status(front: Front, job_id: str) -> str:
     return str(httpx.get(f"{front.url}/v1/jobs/{job_id}").json()["status"])
 
@@ -41,14 +59,60 @@ def test_works_come_in_pages_the_newest_first(quiet: Front, hall: Page, post: Po
     hall.reload()
     expect(cards(hall)).to_have_count(PAGE_JOBS)
     newest_first = [f"#job/{job_id}" for job_id in reversed(posted)]
-    links = "links => links.map(link => link.getAttribute('href'))"
-    assert cards(hall).locator("a").evaluate_all(links) == newest_first[:PAGE_JOBS]
+    assert links(hall) == newest_first[:PAGE_JOBS]
 
     hall.get_by_role("button", name="Show older works").click()
     expect(cards(hall)).to_have_count(PAGE_JOBS + 3)
-    assert cards(hall).locator("a").evaluate_all(links) == newest_first
+    assert links(hall) == newest_first
     expect(cards(hall).nth(PAGE_JOBS).locator("a")).to_be_focused()
     expect(hall.get_by_role("button", name="Show older works")).to_be_hidden()
+
+
+def test_works_of_a_productive_day_move_to_the_pages_behind(
+    quiet: Front, hall: Page, post: Post, finish: Finish
+) -> None:
+    posted = [post(quiet.url, size=64) for _ in range(4)]
+    hall.reload()
+    expect(cards(hall)).to_have_count(4)
+    posted += [post(quiet.url, size=64) for _ in range(PAGE_JOBS)]
+    look_again(hall)
+    expect(cards(hall)).to_have_count(PAGE_JOBS)
+    hall.get_by_role("button", name="Show older works").click()
+    expect(cards(hall)).to_have_count(PAGE_JOBS + 4)
+    assert links(hall) == [f"#job/{job_id}" for job_id in reversed(posted)]
+    expect(cards(hall).nth(PAGE_JOBS).locator("a")).to_be_focused()
+
+    finish(posted[1])
+    httpx.delete(f"{quiet.url}/v1/jobs/{posted[1]}").raise_for_status()
+    look_again(hall)
+    expect(card(hall, posted[1])).to_have_count(0)  # behind the first page, too
+    expect(cards(hall)).to_have_count(PAGE_JOBS + 3)
+
+
+def test_why_older_works_do_not_come_is_said_and_a_look_at_the_newest_does_not_lose_them(
+    quiet: Front, hall: Page, post: Post, watch: Watch
+) -> None:
+    for _ in range(PAGE_JOBS + 1):
+        post(quiet.url, size=64)
+    hall.reload()
+    more = hall.get_by_role("button", name="Show older works")
+    refusal = {"status": 422, "json": {"detail": "no such cursor"}}
+    hall.route("**/v1/jobs?*cursor*", lambda route: route.fulfill(**refusal))
+    more.click()
+    expect(hall.locator("#gallery-problem")).to_have_text("no such cursor")
+    watch.forgive("422")
+
+    hall.unroute("**/v1/jobs?*cursor*")
+    held: list[Route] = []
+    hall.route("**/v1/jobs?*cursor*", lambda route: held.append(route))
+    with hall.expect_request("**/v1/jobs?*cursor*"):
+        more.click()
+    expect(hall.locator("#gallery-problem")).to_be_empty()
+    with hall.expect_response(f"**/v1/jobs?limit={PAGE_JOBS}"):
+        look_again(hall)
+    held[0].continue_()
+    expect(cards(hall)).to_have_count(PAGE_JOBS + 1)
+    expect(more).to_be_hidden()
 
 
 def test_works_can_be_chosen_by_what_became_of_them(
@@ -98,6 +162,61 @@ def test_a_large_picture_is_not_fetched_to_be_shown_small(
     assert not any("/result" in url for url in asked)
 
 
+def test_a_picture_that_did_not_come_is_fetched_again(
+    quiet: Front, hall: Page, post: Post, finish: Finish, watch: Watch
+) -> None:
+    job_id = post(quiet.url, size=64)
+    finish(job_id)
+    hall.route("**/result?*", lambda route: route.fulfill(status=503), times=1)
+    with hall.expect_response(lambda response: response.status == 503):
+        hall.reload()
+        card(hall, job_id).scroll_into_view_if_needed()
+    look_again(hall)
+    expect(card(hall, job_id).locator("img")).to_have_js_property("naturalWidth", 96)
+    watch.forgive("503")
+
+
+def test_an_answer_that_comes_late_takes_no_end_back(
+    quiet: Front, open_page: Open, post: Post, finish: Finish
+) -> None:
+    job_id = post(quiet.url, size=64)
+    held: list[tuple[Route, APIResponse]] = []
+    with open_page(quiet.url, f"/#job/{job_id}") as page:
+        expect(card(page, job_id)).to_contain_text("Next in line")
+        page.route("**/v1/jobs?*", lambda route: held.append((route, route.fetch())), times=1)
+        with page.expect_request("**/v1/jobs?*"):
+            look_again(page)
+        while not held:
+            page.wait_for_timeout(10)
+        finish(job_id)
+        expect(card(page, job_id)).to_have_attribute("data-status", "succeeded")
+        page.evaluate(WATCH_STATUSES, job_id)
+        (route, answer), *_ = held
+        with page.expect_event("requestfinished", lambda each: each == route.request):
+            route.fulfill(response=answer)
+        with page.expect_response("**/v1/jobs?*"):
+            pass
+        assert page.evaluate("[...statuses]") == ["succeeded"]
+
+
+def test_what_is_in_progress_does_not_have_a_list_of_others_read_all_the_time(
+    quiet: Front, hall: Page, post: Post, finish: Finish
+) -> None:
+    finished = post(quiet.url, size=64)
+    finish(finished)
+    post(quiet.url, size=64)
+    asked: list[str] = []
+    hall.clock.install()
+    hall.reload()
+    show(hall, "Finished")
+    expect(cards(hall)).to_have_count(1)
+    hall.on("request", lambda request: asked.append(request.url))
+    for _ in range(4):
+        with hall.expect_response("**/v1/jobs?status=queued*"):
+            hall.clock.run_for(3_000)
+    assert not [url for url in asked if "status=succeeded" in url]
+
+
 def test_works_that_come_and_go_elsewhere_come_and_go_here(
     quiet: Front, hall: Page, post: Post, finish: Finish
 ) -> None:
@@ -113,12 +232,19 @@ def test_works_that_come_and_go_elsewhere_come_and_go_here(
     expect(card(hall, second)).to_be_visible()
 
 
-def test_a_job_is_canceled_from_its_card(quiet: Front, hall: Page, post: Post) -> None:
-    job_id = post(quiet.url, size=64)
+def test_a_job_is_canceled_from_its_card(
+    quiet: Front, hall: Page, post: Post, records: JobRecords
+) -> None:
+    waiting, running = post(quiet.url, size=64), post(quiet.url, size=64)
+    records.claim(running, "painter")
     hall.reload()
-    card(hall, job_id).get_by_role("button", name=f"Cancel: {TITLE}").click()
-    expect(card(hall, job_id)).to_contain_text("Canceled, now")
-    assert status(quiet, job_id) == "canceled"
+    for job_id, said in [(waiting, "Canceled, now"), (running, "Stopping")]:
+        button = card(hall, job_id).get_by_role("button", name=f"Cancel: {TITLE}")
+        button.click()
+        expect(card(hall, job_id)).to_contain_text(said)
+        expect(button).to_have_count(0)
+        expect(card(hall, job_id).locator("a")).to_be_focused()
+    assert status(quiet, waiting) == "canceled"
 
 
 def test_a_work_is_deleted_only_after_a_question(
@@ -173,7 +299,8 @@ def test_a_job_that_did_not_finish_is_tried_again(
         page.get_by_role("link", name="an earlier one").click()
         expect(page.locator("#job-state")).to_have_text("Canceled")
 
-        card(page, first).get_by_role("button", name="Try again").click()
+        with page.expect_request("**/v1/jobs?*", timeout=SOON_MS):  # and not when a turn is due
+            card(page, first).get_by_role("button", name="Try again").click()
         expect(cards(page)).to_have_count(3)
     jobs = httpx.get(f"{quiet.url}/v1/jobs").json()["jobs"]
     assert [job["retried_from"] for job in jobs] == [first, first, None]

@@ -5,12 +5,17 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
 from shared.keys import ApiKeys
 from shared.settings import Settings
 from tests.web.conftest import Finish, Front, Open, Post, Visitor
 
+PAGE_JOBS = 24
+NO_STORAGE = """for (const name of ['localStorage', 'sessionStorage']) {
+  const get = () => { throw new DOMException(name, 'SecurityError'); };
+  Object.defineProperty(window, name, { get });
+}"""
 STORED = "() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])"
 
 
@@ -98,6 +103,70 @@ def test_a_key_is_forgotten_with_the_tab_unless_it_is_to_be_kept(locked: Page, k
     third.get_by_role("button", name="Forget the key").click()
     expect(dialog(third)).to_contain_text("This service asks for an API key.")
     assert key not in third.evaluate(STORED)
+
+
+def test_what_cannot_be_a_key_is_not_sent(locked: Page, key: str) -> None:
+    for wrong, said in [
+        (f"{key}\N{HORIZONTAL ELLIPSIS}", "not a whole key"),
+        (f"{key[:20]}\N{ZERO WIDTH SPACE}{key[20:]}", "not a whole key"),
+        (key[:-4], "not a whole key"),
+        ("", "Enter a key"),
+    ]:
+        enter(locked, wrong)
+        expect(dialog(locked).get_by_role("alert")).to_contain_text(said)
+        expect(dialog(locked).get_by_label("Key", exact=True)).to_be_focused()
+    enter(locked, f" {key} ")
+    expect(dialog(locked)).to_be_hidden()
+    expect(locked.get_by_text("The wall is yours")).to_be_visible()
+
+
+def test_a_key_lasts_until_the_page_is_left_where_nothing_can_be_stored(
+    quiet: Front, key: str, browser: Browser
+) -> None:
+    with browser.new_context(base_url=quiet.url) as context:
+        context.add_init_script(NO_STORAGE)
+        page = context.new_page()
+        page.goto("/")
+        enter(page, key)
+        expect(page.get_by_text("The wall is yours")).to_be_visible()
+        expect(dialog(page)).to_be_hidden()
+
+
+def test_nothing_of_one_key_hangs_among_the_works_of_another(
+    quiet: Front, locked: Page, key: str, settings: Settings, valkey: redis.Redis, post: Post
+) -> None:
+    post(quiet.url, key, size=64)
+    other = ApiKeys(valkey, settings).create("another artist")
+    for _ in range(PAGE_JOBS + 1):
+        post(quiet.url, other, size=32)
+    enter(locked, key)
+    works = locked.locator("#gallery li")
+    expect(works).to_have_count(1)
+    locked.get_by_role("button", name="Key", exact=True).click()
+    enter(locked, other)
+    expect(works).to_have_count(PAGE_JOBS)
+    locked.get_by_role("button", name="Show older works").click()
+    expect(works).to_have_count(PAGE_JOBS + 1)
+
+
+def test_a_key_that_is_being_entered_stays_when_a_request_needs_one(
+    quiet: Front, locked: Page, key: str, settings: Settings, valkey: redis.Redis
+) -> None:
+    keys = ApiKeys(valkey, settings)
+    enter(locked, key)
+    expect(locked.get_by_text("The wall is yours")).to_be_visible()
+    locked.get_by_role("button", name="Key", exact=True).click()
+    field = dialog(locked).get_by_label("Key", exact=True)
+    other = keys.create("another artist")
+    field.fill(other)
+    (known,) = (known for known in keys.list() if known.name == "artist")
+    with locked.expect_response(lambda response: response.status == 401):
+        keys.revoke(known.id)
+        locked.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(field).to_have_value(other)
+    dialog(locked).get_by_role("button", name="Use this key").click()
+    expect(dialog(locked)).to_be_hidden()
+    expect(locked.get_by_text("The wall is yours")).to_be_visible()
 
 
 def test_a_visitor_without_a_key_is_asked_again_only_when_one_is_needed(

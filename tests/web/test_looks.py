@@ -2,14 +2,20 @@
 
 import re
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FilePayload, Page, expect
 
-from tests.web.conftest import Finish, Front, Open, Post
+from tests.web.conftest import Finish, Front, Open, Post, Watch
 
 PAGE_WIDTH = "document.documentElement.scrollWidth"
 PAPER = "getComputedStyle(document.body).backgroundColor"
+CHOSEN = """elements => elements.map((element) => {
+  const { backgroundColor, borderBottomColor, outlineStyle } = getComputedStyle(element);
+  return [backgroundColor, borderBottomColor, outlineStyle].join();
+})"""
+ELSEWHERE = "studio.test"  # see the flags of Chromium
 WHAT_HAS_FOCUS = "document.activeElement.id || document.activeElement.type"
 
 
@@ -64,6 +70,36 @@ def test_both_rooms_keep_nobody_out_and_nothing_sticks_out_of_them(
         page.goto(f"/#job/{waiting}")
         expect(page.locator("#job-state")).to_have_text("Next in line")
         check_access(page)
+
+
+def test_the_page_works_over_plain_http_from_another_machine(
+    quiet: Front, open_page: Open, post: Post, watch: Watch
+) -> None:
+    watch.forgive("Cross-Origin-Opener-Policy")  # Chromium takes it over HTTPS only
+    job_id = post(quiet.url, size=64)
+    httpx.post(f"{quiet.url}/v1/jobs/{job_id}/cancel").raise_for_status()
+    with open_page(quiet.url.replace("127.0.0.1", ELSEWHERE)) as page:
+        assert not page.evaluate("isSecureContext")
+        expect(page.get_by_role("button", name="Paint", exact=True)).to_be_enabled()
+        page.locator("#gallery").get_by_role("button", name="Try again").click()
+        expect(page.locator("#gallery li")).to_have_count(2)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_is_chosen_can_be_told_in_the_colours_of_the_system(
+    quiet: Front, open_page: Open, theme: str
+) -> None:
+    with open_page(quiet.url, forced_colors="active") as page:
+        expect(page.get_by_role("button", name="Paint", exact=True)).to_be_enabled()
+        for choices, chosen in [
+            ("#colours label", "#colours label:has(:checked)"),
+            ("#presets img", "#presets :has(> :checked) img"),
+            ("#gallery-filter label", "#gallery-filter label:has(:checked)"),
+        ]:
+            looks = page.locator(choices).evaluate_all(CHOSEN)
+            (look,) = page.locator(chosen).evaluate_all(CHOSEN)
+            assert looks.count(look) == 1
+            assert len({*looks}) == 2
 
 
 def test_a_theme_that_is_chosen_is_remembered(quiet: Front, open_page: Open, watch) -> None:

@@ -8,9 +8,10 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import CDPSession, Dialog, FilePayload, Locator, Page, expect
 
 ENDLESS = 10_000  # steps that no test waits for
+Hands = Callable[..., None]
 
 
 @pytest.fixture
@@ -51,14 +52,47 @@ def press(page: Page, name: str) -> None:
 
 def drag(page: Page, stage: Locator, *points: tuple[float, float]) -> None:
     """A stroke through points in shares of the canvas."""
+    first, *others = [at(stage, *point) for point in points]
+    page.mouse.move(**first)
+    page.mouse.down()
+    for point in others:
+        page.mouse.move(**point, steps=8)
+    page.mouse.up()
+
+
+@pytest.fixture
+def devtools(page: Page) -> CDPSession:
+    return page.context.new_cdp_session(page)
+
+
+@pytest.fixture
+def touch(devtools: CDPSession, stage: Locator) -> Hands:
+    """Fingers at places of the canvas: `touch("Start", (0.5, 0.2))`."""
+
+    def send(kind: str, *fingers: tuple[float, float]) -> None:
+        points = [{**at(stage, *place), "id": index} for index, place in enumerate(fingers)]
+        devtools.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    return send
+
+
+@pytest.fixture
+def pen(devtools: CDPSession, stage: Locator) -> Hands:
+    """A pen at a place of the canvas: `pen("Pressed", (0.5, 0.2))`."""
+
+    def send(kind: str, place: tuple[float, float], force: float = 0.5) -> None:
+        how = {"button": "left", "buttons": 1, "force": force, "pointerType": "pen"}
+        event = {"type": f"mouse{kind}", **at(stage, *place), **how}
+        devtools.send("Input.dispatchMouseEvent", event)
+
+    return send
+
+
+def at(stage: Locator, x: float, y: float) -> dict[str, float]:
+    """In px of the window, from shares of the canvas."""
     box = stage.bounding_box()
     assert box is not None
-    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*at[0])
-    page.mouse.down()
-    for point in at[1:]:
-        page.mouse.move(*point, steps=8)
-    page.mouse.up()
+    return {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
 
 
 def test_what_is_painted_is_where_the_painting_applies_and_the_other_gets_the_rest(
@@ -104,24 +138,36 @@ def test_a_mask_can_be_made_with_the_keyboard_alone(page: Page, two: None, masks
     assert (first[34:38, 50:54] < 5).all()  # erased beside the middle
 
 
-def test_every_change_can_be_taken_back(page: Page, stage: Locator) -> None:
+def test_every_change_can_be_taken_back_and_made_again(page: Page, stage: Locator) -> None:
     status = page.locator("#mask-status")
     undo = page.get_by_role("button", name="Undo", exact=True)
+    redo = page.get_by_role("button", name="Redo", exact=True)
     expect(undo).to_be_disabled()
     press(page, "Top")
     expect(status).to_have_text("Covers 50 % of the picture.")
     drag(page, stage, (0.5, 0.9), (0.6, 0.9))
     expect(status).not_to_have_text("Covers 50 % of the picture.")
-    page.keyboard.press("Control+z")
-    expect(status).to_have_text("Covers 50 % of the picture.")
+    painted = status.inner_text()
+    for back, again in (("Control+z", "Control+Shift+z"), ("Control+z", "Control+y")):
+        page.keyboard.press(back)
+        expect(status).to_have_text("Covers 50 % of the picture.")
+        page.keyboard.press(again)
+        expect(status).to_have_text(painted)
     press(page, "Fill")
     expect(status).to_have_text("Covers 100 % of the picture.")
-    press(page, "Clear")
-    expect(status).to_have_text("Nothing is covered yet.")
+    undo.focus()
     for _ in range(3):
-        undo.click()
+        page.keyboard.press("Enter")
     expect(status).to_have_text("Nothing is covered yet.")
     expect(undo).to_be_disabled()
+    expect(undo).to_be_focused()
+    for _ in range(3):
+        redo.click()
+    expect(status).to_have_text("Covers 100 % of the picture.")
+    expect(redo).to_be_disabled()
+    page.keyboard.press("Control+z")
+    press(page, "Clear")
+    expect(redo).to_be_disabled()  # what was taken back does not fit any more
 
 
 def test_the_eraser_takes_away_what_the_brush_has_painted(page: Page, stage: Locator) -> None:
@@ -133,23 +179,55 @@ def test_the_eraser_takes_away_what_the_brush_has_painted(page: Page, stage: Loc
     expect(page.locator("#mask-status")).to_have_text("Nothing is covered yet.")
 
 
-def test_escape_leaves_the_mask_as_it_was(page: Page, stage: Locator) -> None:
-    press(page, "Left")
-    page.keyboard.press("Escape")
+def test_what_was_painted_is_thrown_away_only_if_that_is_meant(page: Page, stage: Locator) -> None:
     where = page.get_by_role("button", name="Where diagonal-strokes.png paints")
+    question = page.get_by_role("alertdialog", name="Throw away what you have painted?")
+    page.keyboard.press("Escape")
+    expect(where).to_be_focused()  # nothing was painted
+
+    where.click()
+    press(page, "Left")
+    for _ in range(4):  # more often than a browser lets itself be kept from closing it
+        page.keyboard.press("Escape")
+        expect(question).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(question).to_be_hidden()
+        expect(page.locator("#mask-status")).to_have_text("Covers 50 % of the picture.")
+    press(page, "Cancel")
+    question.get_by_role("button", name="Throw it away").click()
     expect(where).to_be_focused()
     expect(where).to_have_text("Everywhere")
+
     where.click()
     press(page, "Left")
     press(page, "Use this mask")
     expect(where).to_have_text("On 50 %")
     where.click()
     press(page, "Clear")
+    press(page, "No mask")
+    question.get_by_role("button", name="Keep it").click()
     press(page, "Cancel")
+    question.get_by_role("button", name="Throw it away").click()
     expect(where).to_have_text("On 50 %")
     where.click()
     press(page, "No mask")
     expect(where).to_have_text("Everywhere")
+
+
+def test_the_browser_asks_before_a_mask_that_is_not_used_yet_is_left(
+    page: Page, stage: Locator
+) -> None:
+    questions: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        questions.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", answer)
+    press(page, "Left")
+    page.reload()
+    page.reload()  # the dialog is closed now
+    assert questions == ["beforeunload"]
 
 
 def covered(page: Page) -> int:
@@ -158,44 +236,57 @@ def covered(page: Page) -> int:
     return int(re.findall(r"\d+", text)[0])
 
 
-def test_a_pen_that_presses_harder_paints_broader(page: Page, stage: Locator) -> None:
-    box = stage.bounding_box()
-    assert box is not None
-    devtools = page.context.new_cdp_session(page)
+def test_a_pen_that_presses_harder_paints_broader(page: Page, pen: Hands) -> None:
     page.get_by_label("Brush size").fill("40")
 
     def stroke(force: float) -> int:
         press(page, "Clear")
         for kind, share in (("Pressed", 0.3), ("Moved", 0.5), ("Moved", 0.7), ("Released", 0.7)):
-            devtools.send(
-                "Input.dispatchMouseEvent",
-                {
-                    "type": f"mouse{kind}",
-                    "x": box["x"] + share * box["width"],
-                    "y": box["y"] + box["height"] / 2,
-                    "button": "left",
-                    "buttons": 1,
-                    "force": force,
-                    "pointerType": "pen",
-                },
-            )
+            pen(kind, (share, 0.5), force)
         return covered(page)
 
     light, strong = stroke(0.3), stroke(1.0)
     assert 0 < light < 0.6 * strong
 
 
-def test_a_finger_paints_and_does_not_scroll(page: Page, stage: Locator) -> None:
+def test_a_finger_paints_and_does_not_scroll(page: Page, stage: Locator, touch: Hands) -> None:
     box = stage.bounding_box()
-    assert box is not None
-    devtools = page.context.new_cdp_session(page)
     for kind, share in (("Start", 0.3), ("Move", 0.5), ("Move", 0.7)):
-        point = {"x": box["x"] + box["width"] / 2, "y": box["y"] + share * box["height"]}
-        touch = {"type": f"touch{kind}", "touchPoints": [point]}
-        devtools.send("Input.dispatchTouchEvent", touch)
-    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        touch(kind, (0.5, share))
+    touch("End")
     expect(page.locator("#mask-status")).to_contain_text("Covers ")
     assert stage.bounding_box() == box
+
+
+def test_a_second_finger_neither_paints_nor_ends_the_stroke(
+    page: Page, touch: Hands, masks
+) -> None:
+    touch("Start", (0.2, 0.2))
+    touch("Start", (0.2, 0.2), (0.8, 0.8))
+    touch("Move", (0.2, 0.2), (0.9, 0.9))
+    touch("Move", (0.3, 0.2))  # the second is lifted
+    touch("Move", (0.4, 0.2))
+    touch("End")
+    press(page, "Use this mask")
+    first, _ = masks()
+    assert (first[14, 20:38] > 250).all()
+    assert (first[36:] < 5).all()
+
+
+def test_a_hand_that_rests_where_its_pen_paints_leaves_no_trace(
+    page: Page, touch: Hands, pen: Hands, masks
+) -> None:
+    touch("Start", (0.7, 0.8))
+    pen("Pressed", (0.2, 0.2), force=1.0)
+    touch("Move", (0.8, 0.8))
+    pen("Moved", (0.4, 0.2), force=1.0)
+    touch("End")
+    pen("Moved", (0.5, 0.2), force=1.0)
+    pen("Released", (0.5, 0.2))
+    press(page, "Use this mask")
+    first, _ = masks()
+    assert (first[14, 20:46] > 250).all()
+    assert (first[36:] < 5).all()
 
 
 def test_a_mask_is_at_most_1024_px_long(page: Page, visitor, painting: FilePayload, masks) -> None:
@@ -227,10 +318,36 @@ def test_a_mask_can_be_saved(page: Page, stage: Locator) -> None:
     press(page, "Right")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save the mask as PNG").click()
+    assert download.value.suggested_filename == "mask-1.png"  # as a copied request names it
     with Image.open(download.value.path()) as image:
         mask = np.asarray(image.convert("L"))
     assert (mask[:, :44] == 0).all()
     assert (mask[:, 52:] == 255).all()
+
+
+def test_what_does_not_change_the_masks_does_not_draw_them_again(
+    page: Page, stage: Locator
+) -> None:
+    press(page, "Left")
+    press(page, "Use this mask")
+    where = page.get_by_role("button", name="Where diagonal-strokes.png paints")
+    expect(where).to_have_text("On 50 %")
+    page.evaluate(
+        """() => {
+          window.drawn = 0;
+          const { prototype } = OffscreenCanvasRenderingContext2D;
+          const { putImageData } = prototype;
+          prototype.putImageData = function (...args) {
+            window.drawn += 1;
+            return putImageData.apply(this, args);
+          };
+        }"""
+    )
+    page.get_by_label("Strength").fill("0.5")
+    page.get_by_role("slider", name="Share of rings.png").fill("30")
+    assert page.evaluate("drawn") == 0
+    page.get_by_role("button", name="Move diagonal-strokes.png later").click()
+    assert page.evaluate("drawn") == 1  # in another colour
 
 
 def test_going_over_a_soft_border_again_does_not_harden_it(page: Page) -> None:

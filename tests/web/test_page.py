@@ -85,6 +85,24 @@ def test_two_pictures_that_are_dropped_become_one_that_can_be_taken_home(
     expect(page.get_by_label("Strength", exact=True)).to_have_value("0.5")
 
 
+def test_of_pictures_beside_the_wells_one_that_cannot_be_read_is_said_where_it_belongs(
+    page: Page, photograph: FilePayload, painting: FilePayload
+) -> None:
+    drop(page, "#presets", {**photograph, "buffer": b""}, painting)
+    expect(page.get_by_role("img", name="diagonal-strokes.png")).to_be_visible()
+    expect(page.locator("#content .field-problem")).to_contain_text("is empty.")
+
+
+def test_a_well_is_marked_as_long_as_pictures_are_dragged_over_any_part_of_it(page: Page) -> None:
+    well = page.locator("#content")
+    well.dispatch_event("dragenter")
+    well.locator(".invite").dispatch_event("dragenter")
+    well.dispatch_event("dragleave")  # older browsers do not say where to
+    expect(well).to_contain_class("dragging")
+    well.locator(".invite").dispatch_event("dragleave")
+    expect(well).not_to_contain_class("dragging")
+
+
 def choose_preset(page: Page, name: str) -> None:
     page.get_by_role("radio", name=name, exact=True).check()
 

@@ -1,11 +1,13 @@
 """'Use these settings' fills the form from an earlier job, and drops nothing silently."""
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import FilePayload, Page, expect
 
 from tests.conftest import picture_bytes
@@ -123,3 +125,95 @@ def test_a_painting_that_is_not_kept_any_more_is_said(
     )
     expect(page.locator("#content .frame")).to_have_count(1)
     watch.complaints.clear()
+
+
+@pytest.fixture
+def earlier(stack) -> Callable[..., str]:
+    """Posts a job that nobody paints: `earlier(files, **params)` -> its id."""
+
+    def post(files: list[tuple[str, bytes]], **params: Any) -> str:
+        form = {"params": json.dumps({**SMALL, **params})}
+        parts = [(field, (f"{field}.png", data)) for field, data in files]
+        answer = httpx.post(f"{stack.url}/v1/jobs", files=parts, data=form).raise_for_status()
+        job_id: str = answer.json()["id"]
+        httpx.post(f"{stack.url}/v1/jobs/{job_id}/cancel").raise_for_status()
+        return job_id
+
+    return post
+
+
+def test_nothing_is_handed_in_or_changed_before_all_pictures_are_there(
+    page: Page, visitor, photograph: FilePayload, painting: FilePayload, earlier, hold
+) -> None:
+    visitor.choose(photograph, painting)
+    hold("**/inputs/*")
+    page.goto(f"/#job/{earlier(posted(PAINTINGS[0]), style_weight=9.0)}")
+    page.locator("#again").click()
+    expect(page.locator("#notice")).to_have_text("Fetching the pictures \N{HORIZONTAL ELLIPSIS}")
+    paint = page.get_by_role("button", name="Paint", exact=True)
+    expect(paint).to_have_attribute("aria-disabled", "true")
+    page.locator("#compose").evaluate("form => form.requestSubmit()")
+
+    page.get_by_role("button", name="Call it off").press("Enter")
+    expect(page.locator("#notice")).to_contain_text("Called off")
+    expect(paint).to_be_focused()
+    expect(paint).to_be_enabled()
+    expect(page.get_by_role("img", name="quiet_field.png")).to_be_visible()
+    expect(page.locator("#changes")).to_be_empty()
+    assert "#job/" not in page.url
+
+    page.go_back()
+    page.unroute("**/inputs/*")
+    page.locator("#again").click()
+    expect(page.locator("#changes")).to_contain_text("changed")
+    expect(page.get_by_role("img", name="photograph")).to_be_visible()
+    expect(page.locator("#notice")).to_be_empty()
+
+
+def test_while_a_picture_is_handed_in_another_job_s_settings_make_no_second_one(
+    page: Page, visitor, photograph: FilePayload, painting: FilePayload, earlier, hold
+) -> None:
+    job_id = earlier(posted(PAINTINGS[0]))
+    page.reload()  # the gallery has it
+    visitor.choose(photograph, painting)
+    expect(page.locator("#style .frame")).to_have_count(1)
+    posts = hold("**/v1/jobs", "POST")
+    page.get_by_role("button", name="Paint", exact=True).click()
+    busy = page.get_by_role("button", name="Handing it in \N{HORIZONTAL ELLIPSIS}")
+    expect(busy).to_be_visible()
+    card = page.locator(f'#gallery li:has(a[href="#job/{job_id}"])')
+    card.get_by_role("button", name="Reuse").click()
+    expect(page.get_by_role("img", name="photograph")).to_be_visible()
+    expect(page.locator("#notice")).to_be_empty()
+    expect(busy).to_have_attribute("aria-disabled", "true")
+    page.locator("#compose").evaluate("form => form.requestSubmit()")
+    posts[0].continue_()
+    page.wait_for_url("**/#job/*")
+    assert len(posts) == 1
+
+
+def test_before_the_service_says_what_there_is_nothing_can_be_set_and_a_job_is_used_later(
+    page: Page, earlier, hold
+) -> None:
+    job_id = earlier(posted(PAINTINGS[0]), quality="draft")
+    presets = hold("**/v1/presets")
+    page.goto(f"/#job/{job_id}")
+    page.reload()
+    page.locator("#again").click()
+    for control in ("Strength", "Size"):
+        expect(page.get_by_label(control, exact=True)).to_be_disabled()
+    presets[0].continue_()
+    expect(page.get_by_role("radio", name="Draft")).to_be_checked()
+    expect(page.get_by_role("button", name="Paint", exact=True)).to_be_enabled()
+
+
+def test_masks_that_no_browser_shows_are_said_to_be_missing(page: Page, earlier) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (30, 20), 200).save(buffer, "TIFF")
+    masks = [("mask", buffer.getvalue()) for _ in PAINTINGS]
+    page.goto(f"/#job/{earlier([*posted(*PAINTINGS), *masks])}")
+    page.locator("#again").click()
+    expect(page.locator("#notice")).to_have_text(
+        "Browsers do not show its masks: paint them again."
+    )
+    expect(page.locator("#style .frame")).to_have_count(2)
