@@ -39,7 +39,7 @@ up: setup ## Run the whole system until Ctrl-C; prints the page's address
 
 # Much of it waits: for leases that run out, for servers that come back. Each process has servers of its own.
 test: setup ## Run the whole test suite
-	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 # Of the soak, without its start and its end.
 MINUTES ?= 30
