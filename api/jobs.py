@@ -265,8 +265,7 @@ def retry_job(path: JobPath, header: CreationHeader) -> Response:
 
 def _store(storage: Storage, images: list[Image], known: frozenset[str]) -> None:
     for sha256, image in {image.sha256: image for image in images}.items():
-        if sha256 not in known or not storage.exists(input_key(sha256)):
-            storage.put_input(image.file, sha256)
+        storage.put_input(image.file, sha256, may_be_there=sha256 in known)
 
 
 def _archive_end(service: Services, job_id: str) -> None:

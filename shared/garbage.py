@@ -1,9 +1,9 @@
 """What is not needed any more: expired jobs, their objects in S3, inputs that no job uses.
 
 An input lies in S3 once, however many jobs use it. It is removed when no job has used it for a
-while. Whoever is about to use one touches it first, sees then whether it is there, stores it if
-not, and writes the record of the job at last. A touched input stays for as long as that may take;
-one that is being removed cannot be touched.
+while. Whoever is about to use one touches it first, sees then whether it is there if it may be,
+stores it if not, and writes the record of the job at last. A touched input stays for as long as
+that may take; one that is being removed cannot be touched.
 
 Nothing here depends on a removal coming to its end: what was taken and not removed comes back.
 """

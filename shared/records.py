@@ -203,7 +203,7 @@ class JobRecords:
         return Refusal(outcome) if outcome else None
 
     def _most(self, max_unfinished_jobs: int | None) -> tuple[int, int, int]:
-        """How many jobs may wait, and how many of an owner may be unfinished."""
+        """How many jobs may wait, how many of an owner may be unfinished, and how many kept."""
         most = self._settings.max_unfinished_jobs
         most_unfinished = most if max_unfinished_jobs is None else max_unfinished_jobs
         return self._settings.max_queued_jobs, most_unfinished, self._settings.max_kept_jobs

@@ -49,8 +49,8 @@ _CONFIG = Config(
 _IN_PARTS = TransferConfig(
     multipart_threshold=64 * 2**20, multipart_chunksize=64 * 2**20, use_threads=False
 )
-# The API must not hang where a worker would patiently retry. It looks before it writes, so that
-# a server that is away is noticed by the quick one, and a slow one may still take large files.
+# The API must not hang where a worker would patiently retry. A slow server may still take large
+# files.
 _QUICK = _CONFIG.merge(
     Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
 )
@@ -140,8 +140,16 @@ class Storage:
         if not same or found["ContentLength"] != len(data):
             raise StorageCorrupt(f"{key} is not what was stored")
 
-    def put_input(self, file: IO[bytes], sha256: str) -> None:
-        """Store an uploaded file, whose SHA-256 is known, without having it in memory."""
+    def put_input(self, file: IO[bytes], sha256: str, *, may_be_there: bool = True) -> None:
+        """Store an uploaded file, unless it lies there, without having it in memory.
+
+        Args:
+            file: whose SHA-256 is known.
+            sha256: it.
+            may_be_there: False spares the question.
+        """
+        if may_be_there and self.exists(input_key(sha256)):
+            return
         file.seek(0)
         self._writer.put_object(
             Bucket=self._bucket,

@@ -94,10 +94,10 @@ def picture_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path
     return make
 
 
-def store_input(storage: Storage, data: bytes) -> str:
+def store_input(storage: Storage, data: bytes, *, may_be_there: bool = True) -> str:
     """Store an image as the API does. Returns its SHA-256."""
     sha256 = hashlib.sha256(data).hexdigest()
-    storage.put_input(io.BytesIO(data), sha256)
+    storage.put_input(io.BytesIO(data), sha256, may_be_there=may_be_there)
     return sha256
 
 
