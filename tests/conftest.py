@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Several processes share the cores (pytest-xdist). To be said before anybody loads OpenMP, whose
-# threads wait for each other busily: with one too many, all take several times as long.
-if processes := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(processes))))
+# To be said before anybody loads OpenMP. Processes of tests share the cores, and its threads wait
+# for each other busily: with too many, all take several times as long. And sums have one order on
+# every machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

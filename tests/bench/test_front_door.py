@@ -12,7 +12,7 @@ def console() -> Console:
 
 
 def test_polls_submits_and_streams_are_measured(console: Console) -> None:
-    goals = front_door.measure(console, rounds=1, seconds=0.5, streams=8)
+    goals = front_door.measure(console, rounds=1, seconds=1.0, streams=8)
     assert {goal.what for goal in goals} == {
         "poll, queued",
         "poll, running",

@@ -183,8 +183,8 @@ def test_a_resumed_run_can_still_go_back(
 def test_steps_that_are_too_long_overflow_and_the_run_goes_back_and_paints_with_shorter_ones(
     precision: str, vgg: VGG19
 ) -> None:
-    """Nothing is spoilt here: L-BFGS by itself, at five times the step that it proposes."""
-    run = start(vgg, *TINY, **UNBOUND, learning_rate=5.0, precision=precision)
+    """Nothing is spoilt here: L-BFGS by itself, at eight times the step that it proposes."""
+    run = start(vgg, *TINY, **UNBOUND, learning_rate=8.0, precision=precision)
     losses = [progress.losses() for progress in run]
     assert not all(each.is_finite for each in losses)
     assert run.state_dict()["recoveries"] > 0
