@@ -1,7 +1,7 @@
 /** The HTTP calls of the page, and the shapes they answer with. */
 
 import { readEvents } from './events.js';
-import { anotherKey, currentKey } from './keys.js';
+import { accept, anotherKey, currentKey } from './keys.js';
 import { patiently } from './patience.js';
 import { Problem } from './problem.js';
 import { uniqueId } from './unique.js';
@@ -270,7 +270,10 @@ async function request(url, { insists = false, withinSeconds, onUpload, ...optio
     const key = currentKey();
     const asked = withKey(within(withinSeconds, options), key);
     const response = await whole(onUpload ? upload(url, asked, onUpload) : fetch(url, asked), options);
-    if (response.ok) return response;
+    if (response.ok) {
+      accept(key);
+      return response;
+    }
     const problem = await problemOf(response);
     if (response.status !== 401) throw problem;
     // While this was on its way, another request may have got a key already.

@@ -147,11 +147,7 @@ function press(id) {
   if (button.offsetParent !== null) button.click();
 }
 
-wireKeys(() => {
-  gallery.changeHands();
-  route();
-  watchWorkers(byId('workers', HTMLElement));
-});
+wireKeys();
 wireNotices(byId('allow-notices', HTMLElement), part(document, '.links a', HTMLElement));
 wireShortcuts({
   n: () => goTo('#'),

@@ -15,17 +15,19 @@ import { title } from './format.js';
 import { Manners } from './manners.js';
 import { Sheet } from './parameters.js';
 import { showProblem } from './problem.js';
-import { maskName, Styles } from './styles.js';
+import { maskName } from './request.js';
+import { Styles } from './styles.js';
 import { uniqueId } from './unique.js';
 import { Veils } from './veils.js';
 import { zip } from './zip.js';
-
 
 /** @typedef {import('./api.js').Job} Job */
 
 export class Compose {
   #form = element('compose');
   #fields = new FieldProblems((pointer) => this.#blockOf(pointer));
+  /** Disabled until there is something to fill in, and the draft of before has been. */
+  #panel = byId('compose-panel', HTMLFieldSetElement);
   #problem = element('compose-problem');
   #callOff = byId('call-off', HTMLButtonElement);
   #submit = byId('submit', HTMLButtonElement);
@@ -39,8 +41,6 @@ export class Compose {
   #styles;
   #beginning;
   #veils = new Veils();
-  /** Whether the draft of before has been filled in: another one may take its place. */
-  #keepsDraft = false;
   /** What an earlier job was given besides, and is given again. @type {Record<string, any>} */
   #notes = {};
   /** Makes one job of however many attempts; another order gets another one. */
@@ -88,11 +88,16 @@ export class Compose {
     this.#controls.setLimits(limits);
     this.#drawer.build();
     const draft = await readDraft();
-    const isUntouched = this.#zones.every(({ isEmpty }) => isEmpty);
-    if (draft && isUntouched) this.#restore(draft);
-    this.#keepsDraft = true;
-    byId('compose-panel', HTMLFieldSetElement).disabled = false;
+    const isTouched = this.#zones.some(({ isEmpty }) => !isEmpty);
+    try {
+      if (draft) this.#restore(draft);
+    } catch {
+      // Another version of the page has kept it: it is of no use.
+    }
+    this.#panel.disabled = false;
+    if (isTouched) this.#keep();
     showProblem(this.#problem, null);
+    this.#showBusy();
     this.#openUp();
   }
 
@@ -129,8 +134,8 @@ export class Compose {
     this.#tell('Fetching the pictures …');
     this.#showBusy();
     try {
-      const [earlier] = await Promise.all([fetchEarlier(job, filling.signal), this.#isOpen, this.#areReady()]);
-      filling.signal.throwIfAborted();
+      const all = Promise.all([fetchEarlier(job, filling.signal), this.#isOpen, this.#areReady()]);
+      const [earlier] = await Promise.race([all, calledOff(filling.signal)]);
       this.#fill(job, earlier);
     } catch (problem) {
       if (this.#filling !== filling) return; // it is told what the other one does
@@ -145,25 +150,34 @@ export class Compose {
   /** @param {Job} job @param {import('./earlier.js').Earlier} earlier */
   #fill({ params, metadata, priority }, earlier) {
     const { content_name: _, style_names: __, ...notes } = metadata;
-    const { content, beginning, styles, masks, maskFiles, isWhole, lack } = earlier;
+    const { content, beginning, styles, hasAllStyles, masks, maskFiles, lack } = earlier;
     this.#notes = notes;
     this.#priority.value = priority ?? 'normal';
     this.#sheet.fill({ ...params, style_weights: null });
     this.#content.set(content ? [content] : []);
     this.#beginning.set(beginning ? [beginning] : []);
-    this.#styles.fill(styles, isWhole ? params.style_weights : null, masks, maskFiles);
+    this.#styles.fill(styles, hasAllStyles ? params.style_weights : null, masks, maskFiles);
     const isExact = Number.isSafeInteger(params.seed);
     this.#tell(`${lack} ${isExact ? '' : 'The seed has more digits than a browser can hold: it was rounded.'}`.trim());
   }
 
-  /** Fills the form as it was left. @param {import('./draft.js').Form} draft */
+  /**
+   * Fills the form as it was left, but for wells that somebody has filled meanwhile.
+   *
+   * @param {import('./draft.js').Form} draft
+   */
   #restore({ settings, pictures }) {
     if (!this.#sheet.restore(settings.params)) return; // it is of another version of the service
     this.#notes = settings.notes;
     this.#priority.value = settings.priority;
-    this.#content.set(pictures.content);
-    this.#beginning.set(pictures.beginning);
-    this.#styles.fill(pictures.paintings, settings.weights, pictures.masks, pictures.maskFiles);
+    if (this.#content.isEmpty) this.#content.set(pictures.content);
+    if (this.#beginning.isEmpty) this.#beginning.set(pictures.beginning);
+    if (this.#styles.zone.isEmpty)
+      this.#styles.fill(pictures.paintings, settings.weights, pictures.masks, pictures.maskFiles);
+  }
+
+  #keep() {
+    keepDraft(() => this.#left());
   }
 
   /** The form as a draft has it. @returns {import('./draft.js').Form} */
@@ -191,7 +205,7 @@ export class Compose {
   }
 
   async #order() {
-    if (this.#ordering || this.#filling) return;
+    if (this.#panel.disabled || this.#ordering || this.#filling) return;
     this.#ordering = new AbortController();
     const { signal } = this.#ordering;
     this.#showBusy();
@@ -297,7 +311,7 @@ export class Compose {
     this.#controls.hasMasks = masked;
     element('save-masks').hidden = !masked;
     this.#showVeils();
-    if (this.#keepsDraft) keepDraft(() => this.#left());
+    if (!this.#panel.disabled) this.#keep();
     this.#estimate.ask(this.#question());
   }
 
@@ -375,7 +389,11 @@ export class Compose {
   }
 
   #reset() {
-    this.#filling?.abort();
+    const filling = this.#filling;
+    this.#filling = null; // and not called off: much is not as it was
+    filling?.abort();
+    this.#tell('');
+    this.#showBusy();
     this.#notes = {};
     this.#priority.value = 'normal';
     this.#sheet.reset();
@@ -396,7 +414,8 @@ export class Compose {
   /** While something is going on nothing is handed in, but it may be called off. */
   #showBusy() {
     const isBusy = Boolean(this.#ordering || this.#filling);
-    this.#submit.setAttribute('aria-disabled', String(isBusy)); // and not disabled: it keeps the focus
+    // And not disabled: it keeps the focus.
+    this.#submit.setAttribute('aria-disabled', String(isBusy || this.#panel.disabled));
     this.#submit.textContent = this.#ordering ? 'Handing it in …' : 'Paint';
     if (!this.#ordering) element('upload').hidden = true;
     if (!isBusy && document.activeElement === this.#callOff) this.#submit.focus();
@@ -411,6 +430,9 @@ export class Compose {
  * @returns {[Promise<File[]>, Promise<File[]>]}
  */
 const halves = (files) => [files.then((all) => all.slice(0, 1)), files.then((all) => all.slice(1), () => [])];
+
+/** @param {AbortSignal} signal @returns {Promise<never>} */
+const calledOff = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
 
 /** What a field is called. @param {HTMLInputElement} field */
 const nameOf = (field) => (field.id === 'size' ? 'Size' : field.labels[0].textContent.trim());

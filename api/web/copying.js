@@ -13,14 +13,17 @@ const SNIPPETS = { curl, python };
  */
 export function wireCopying(line, getRequest) {
   const said = part(line, '[role=status]', HTMLElement);
+  let timer = 0;
   for (const button of line.querySelectorAll('button[value]'))
     button.addEventListener('click', async () => {
       const kind = /** @type {keyof typeof SNIPPETS} */ (/** @type {HTMLButtonElement} */ (button).value);
-      const text = SNIPPETS[kind](await getRequest());
-      said.textContent = await copyText(text).then(
-        () => 'Copied.',
-        () => 'The browser does not let it be copied.',
-      );
-      setTimeout(() => (said.textContent = ''), 1000 * COPIED_SECONDS);
+      try {
+        await copyText(SNIPPETS[kind](await getRequest()));
+        said.textContent = 'Copied.';
+      } catch {
+        said.textContent = 'It could not be copied.';
+      }
+      clearTimeout(timer);
+      timer = setTimeout(() => (said.textContent = ''), 1000 * COPIED_SECONDS);
     });
 }

@@ -20,8 +20,8 @@ export class Dropzone {
   /** @type {Promise<void>} the files of before are taken before those of now */
   #reading = Promise.resolve();
 
-  /** How many elements of it files are dragged over: they enter one before they leave the other. */
-  #entered = 0;
+  /** What files are dragged over, anywhere on the page. @type {?EventTarget} */
+  #draggedOver = null;
 
   /** What the service takes. @type {import('./pictures.js').Limits} */
   limits = {};
@@ -43,12 +43,11 @@ export class Dropzone {
       this.add([...this.#input.files]);
       this.#input.value = ''; // so that the same file can be chosen again after its removal
     });
-    element.addEventListener('dragenter', () => this.#drag(this.#entered + 1));
-    element.addEventListener('dragleave', () => this.#drag(this.#entered - 1));
+    for (const kind of /** @type {const} */ (['dragenter', 'dragleave', 'drop']))
+      window.addEventListener(kind, (event) => this.#onDrag(event), { capture: true });
     element.addEventListener('drop', (event) => {
       event.preventDefault();
       event.stopPropagation();
-      this.#drag(0);
       this.add(picturesOf(event.dataTransfer));
     });
   }
@@ -130,10 +129,11 @@ export class Dropzone {
     this.#input.focus();
   }
 
-  /** @param {number} entered */
-  #drag(entered) {
-    this.#entered = entered;
-    this.#element.classList.toggle('dragging', entered > 0);
+  /** Files enter an element before they leave the other, which may be gone by then. @param {DragEvent} event */
+  #onDrag({ type, target }) {
+    if (type === 'dragenter') this.#draggedOver = target;
+    else if (type === 'drop' || target === this.#draggedOver) this.#draggedOver = null;
+    this.#element.classList.toggle('dragging', this.#element.contains(/** @type {?Node} */ (this.#draggedOver)));
   }
 
   /** One after the other, since each is decoded as a whole. @param {File[]} files */

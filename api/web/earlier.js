@@ -13,9 +13,9 @@ import { namesOf } from './request.js';
  * @property {?Picture} content
  * @property {?Picture} beginning
  * @property {Picture[]} styles
+ * @property {boolean} hasAllStyles  otherwise their shares would go to the wrong ones
  * @property {Mask[]} masks        of all styles, or none
  * @property {Blob[]} maskFiles    what they were read from
- * @property {boolean} isWhole     whether shares and masks would come to the paintings they were meant for
  * @property {string} lack         sentences about what cannot be had
  */
 
@@ -37,8 +37,8 @@ export async function fetchEarlier(job, signal) {
   ]);
   const maskFiles = await Promise.all(inputs.masks.map((sha256, index) => fetched(sha256, names.masks[index])));
   const masks = await masksOf(maskFiles.filter(Boolean));
-  // With a painting missing, weights and masks would go to the wrong ones.
-  const isWhole = [...styles, ...maskFiles].every(Boolean) && masks.length === maskFiles.length;
+  const hasAllStyles = styles.every(Boolean);
+  const hasAllMasks = hasAllStyles && maskFiles.every(Boolean) && masks.length === maskFiles.length;
   const gone = missing.map((name) => `‘${name}’`).join(', ');
   const lack = [
     gone && `Not kept any more: ${gone}. Choose them again.`,
@@ -48,9 +48,9 @@ export async function fetchEarlier(job, signal) {
     content: await pictureOf(content),
     beginning: await pictureOf(beginning),
     styles: await Promise.all(styles.filter(Boolean).map(pictureOf)),
-    masks: isWhole ? masks : [],
-    maskFiles: isWhole ? maskFiles : [],
-    isWhole,
+    hasAllStyles,
+    masks: hasAllMasks ? masks : [],
+    maskFiles: hasAllMasks ? maskFiles : [],
     lack: lack.filter(Boolean).join(' '),
   };
 }

@@ -5,7 +5,7 @@ import { element, setText } from './dom.js';
 import { bytes, roughly } from './format.js';
 
 const PATIENCE_MS = 400; // after the last change
-const EVERY_MS = 30_000; // workers come and go, and the line gets shorter
+const EVERY_MS = 30_000; // while it is others that it depends on; the service counts each question as a job
 
 export class EstimateLine {
   #line = element('estimate');
@@ -21,12 +21,12 @@ export class EstimateLine {
       this.#isInSight = entries.at(-1).isIntersecting;
       this.#again();
     });
-    sight.observe(this.#line.parentElement); // the line itself is nowhere while it is empty
+    sight.observe(this.#line);
   }
 
   /**
-   * Asks, a little later, and again as long as somebody may look. Where the service cannot say, the line stays
-   * empty: posting tells.
+   * Asks, a little later, and again when somebody looks. Where the service cannot say, the line stays empty:
+   * posting tells.
    *
    * @param {?Question} question  null while something is missing
    */
@@ -54,13 +54,13 @@ export class EstimateLine {
     const { body, isInTurn } = this.#question;
     try {
       const answer = await estimate(body, signal);
-      this.#say(sentence(answer, isInTurn), cannotBePainted(answer));
+      this.#say(words(answer, isInTurn), cannotBePainted(answer));
+      if (dependsOnOthers(answer, isInTurn)) this.#timer = setTimeout(() => this.#again(), EVERY_MS);
     } catch (problem) {
       if (signal.aborted) return;
       // What is wrong with the parameters is worth knowing now; that nobody answers, is not.
       this.#say(problem.status === 422 ? problem.message : '', problem.status === 422);
     }
-    this.#timer = setTimeout(() => this.#again(), EVERY_MS);
   }
 
   /** @param {string} text @param {boolean} [warns] */
@@ -77,6 +77,15 @@ export class EstimateLine {
  * @property {boolean} isInTurn   whether it would wait for all that wait now
  */
 
+/**
+ * Whether workers that come, or find out how fast they are, or jobs that end, would change it.
+ *
+ * @param {import('./api.js').Estimate} answer
+ * @param {boolean} isInTurn
+ */
+const dependsOnOthers = ({ seconds, waiting_jobs }, isInTurn) =>
+  seconds === null || (isInTurn && waiting_jobs > 0);
+
 /** Whether no worker that is up has the memory. @param {import('./api.js').Estimate} answer */
 const cannotBePainted = ({ workers, able }) => workers > 0 && able === 0;
 
@@ -86,7 +95,7 @@ const cannotBePainted = ({ workers, able }) => workers > 0 && able === 0;
  * @param {import('./api.js').Estimate} answer
  * @param {boolean} isInTurn  otherwise nobody knows how many wait before it
  */
-function sentence(answer, isInTurn) {
+function words(answer, isInTurn) {
   const { steps, width_px, height_px, memory_bytes, seconds, workers, able, waiting_jobs } = answer;
   const size = `${width_px} × ${height_px} px`;
   if (cannotBePainted(answer))

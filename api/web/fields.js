@@ -73,5 +73,6 @@ export class FieldProblems {
   }
 }
 
-/** @param {HTMLElement} block @returns {?HTMLElement} */
-export const controlOf = (block) => block.querySelector('input, select');
+/** A number rather than the slider beside it. @param {HTMLElement} block @returns {?HTMLElement} */
+export const controlOf = (block) =>
+  block.querySelector('input:not([type=range]), select') ?? block.querySelector('input');

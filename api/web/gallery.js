@@ -11,6 +11,8 @@ import { Problem, showProblem } from './problem.js';
 
 const PAGE_JOBS = 24;
 const MOST_JOBS = 100; // that the service lists at a time
+const MOST_UNFINISHED = 1000; // that are listed in a turn
+const MOST_QUESTIONS = 20; // about single jobs in a turn
 const BUSY_SECONDS = 3;
 const IDLE_SECONDS = 15;
 const HIDDEN_SECONDS = 30;
@@ -75,12 +77,6 @@ export class Gallery {
       if (isCurrent()) this.#hang(page);
       this.#refreshedAt = performance.now();
     });
-  }
-
-  /** Shows the works of another key, and nothing any more of the one before. */
-  changeHands() {
-    this.#unfinished.clear();
-    this.#restart();
   }
 
   /** Brings one card up to date without asking again. @param {Job} job */
@@ -160,17 +156,25 @@ export class Gallery {
 
   /** @param {() => boolean} isCurrent */
   async #readUnfinished(isCurrent) {
-    const { jobs } = await listJobs({ status: UNFINISHED, limit: MOST_JOBS });
-    const listed = new Set(jobs.map(({ id }) => id));
-    const left = [...this.#unfinished].filter((id) => !listed.has(id));
-    const rest = await Promise.all(left.map(unlessGone));
+    const left = new Set(this.#unfinished);
+    const jobs = [];
+    let cursor = null;
+    do {
+      const page = await listJobs({ status: UNFINISHED, limit: MOST_JOBS, cursor });
+      for (const { id } of page.jobs) left.delete(id);
+      jobs.push(...page.jobs);
+      cursor = page.next_cursor;
+    } while (cursor && left.size > 0 && jobs.length < MOST_UNFINISHED);
+    const asked = [...left].slice(0, MOST_QUESTIONS);
+    const rest = await Promise.all(asked.map(lookUp));
     if (!isCurrent()) return;
-    const isNews = jobs.some(({ id }) => !this.#unfinished.has(id)) || rest.some((job) => !job || isFinished(job));
+    const hasEnded = rest.some((job) => job === null || (job && isFinished(job)));
+    const isNews = hasEnded || jobs.some(({ id }) => !this.#unfinished.has(id));
     if (isNews) this.#refreshedAt = -Infinity;
-    left.forEach((id, index) => {
+    asked.forEach((id, index) => {
       const job = rest[index];
       if (job) this.update(job);
-      else this.#unfinished.delete(id);
+      else if (job === null) this.#unfinished.delete(id);
     });
     for (const job of jobs) this.update(job);
   }
@@ -289,9 +293,5 @@ export class Gallery {
   }
 }
 
-/** A job, or null if it is there no more. @param {string} id */
-const unlessGone = (id) =>
-  getJob(id).catch((problem) => {
-    if (isTransient(problem)) throw problem;
-    return null;
-  });
+/** A job; null if it is there no more, and undefined if that is not known now. @param {string} id */
+const lookUp = (id) => getJob(id).catch((problem) => (isTransient(problem) ? undefined : null));

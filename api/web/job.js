@@ -58,6 +58,8 @@ export class JobView {
   #wanted = null;
   /** Whether the browser can show the finished picture. */
   #isShowable = true;
+  /** Buttons that do something with the job. @type {HTMLElement[]} */
+  #deeds = [];
   #wiring;
 
   /** @param {Wiring} wiring */
@@ -92,7 +94,6 @@ export class JobView {
    */
   async open(id, known) {
     this.close();
-    this.#clear();
     if (known) byId('job-title', HTMLElement).textContent = jobTitle(known);
     const { signal } = this.#watch;
     try {
@@ -111,10 +112,12 @@ export class JobView {
     }
   }
 
+  /** Nothing of the job stays; what a button has begun is not told any more. */
   close() {
     this.#watch.abort();
     this.#watch = new AbortController();
     nameTab();
+    this.#clear();
   }
 
   /** Plays how it was painted, or stops that. */
@@ -137,6 +140,7 @@ export class JobView {
     for (const id of ['job-title', 'job-medium', 'job-recipe', 'job-state', 'job-incident', 'announcer', 'chronicle'])
       byId(id, HTMLElement).textContent = '';
     for (const id of UNKNOWN_YET) byId(id, HTMLElement).hidden = true;
+    for (const button of this.#deeds) button.ariaBusy = null;
     this.#renderTrouble(null);
     for (const id of ['job-problem', 'deed-problem']) showProblem(byId(id, HTMLElement), null);
     delete byId('job', HTMLElement).dataset.status;
@@ -313,6 +317,7 @@ export class JobView {
   #onClick(id, action) {
     const button = byId(id, HTMLElement);
     const said = byId('deed-problem', HTMLElement);
+    this.#deeds.push(button);
     button.addEventListener('click', async () => {
       if (button.ariaBusy) return;
       button.ariaBusy = 'true'; // not `disabled`: that would take the keyboard's focus away
@@ -323,7 +328,7 @@ export class JobView {
       } catch (problem) {
         if (!signal.aborted) showProblem(said, problem);
       } finally {
-        button.ariaBusy = null;
+        if (!signal.aborted) button.ariaBusy = null; // another job's otherwise
       }
     });
   }

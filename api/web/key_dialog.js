@@ -3,16 +3,13 @@
 import { byId, element, setText } from './dom.js';
 import { forgetDrafts } from './draft.js';
 import { sentence } from './format.js';
-import { askForKey, askForKeysWith, currentKey, forgetKey, useKey } from './keys.js';
+import { acceptedKey, askForKey, askForKeysWith, currentKey, forgetKey, useKey } from './keys.js';
 
 const SHAPE = /^impasto_[0-9a-f]{16}_[\w-]{43}$/;
 const NEEDED = 'This service asks for an API key.';
 const MISSHAPEN = 'This is not a whole key, or has more in it than a key. Copy it again, from ‘impasto_’ to its end.';
 
-/**
- * @param {() => void} onKey  the visitor has entered a key that no request was waiting for
- */
-export function wireKeys(onKey) {
+export function wireKeys() {
   const dialog = byId('key-dialog', HTMLDialogElement);
   const field = byId('key', HTMLInputElement);
   const remember = byId('key-remember', HTMLInputElement);
@@ -37,14 +34,15 @@ export function wireKeys(onKey) {
     dialog.returnValue = '';
     dialog.showModal();
     return new Promise((resolve) => {
-      const closed = () => {
-        const isEntered = dialog.returnValue === 'use';
-        if (isEntered) {
-          if (currentKey() !== null) forgetDrafts(); // they may be somebody else's
-          useKey(entered(), { remember: remember.checked });
-        }
+      const closed = async () => {
+        const key = entered();
         field.value = '';
-        resolve(isEntered);
+        if (dialog.returnValue !== 'use') return resolve(false);
+        const isAnother = acceptedKey() !== null && acceptedKey() !== key;
+        if (isAnother) await forgetDrafts();
+        useKey(key, { remember: remember.checked });
+        if (isAnother) location.reload(); // no request goes on: the pictures in it may be somebody else's
+        else resolve(true);
       };
       dialog.addEventListener('close', closed, { once: true });
     });
@@ -61,7 +59,8 @@ export function wireKeys(onKey) {
   askForKeysWith(ask);
   button.hidden = currentKey() === null;
   button.addEventListener('click', async () => {
-    if (await askForKey('Another key shows other pictures.')) onKey();
+    const isFirst = acceptedKey() === null;
+    if ((await askForKey('Another key shows other pictures.')) && isFirst) location.reload(); // what was refused comes
   });
   element('key-forget').addEventListener('click', async () => {
     forgetKey();

@@ -18,6 +18,17 @@ let isDeclined = false;
 /** @returns {?string} */
 export const currentKey = () => recall(NAME, 'sessionStorage') ?? recall(NAME);
 
+/** @type {?string} */
+let accepted = currentKey();
+
+/** The key with which the page was given what it shows: another one may be somebody else's. */
+export const acceptedKey = () => accepted;
+
+/** The service has answered to it. @param {?string} key */
+export function accept(key) {
+  accepted = key ?? accepted;
+}
+
 /** @param {string} key @param {{remember: boolean}} how  remember: beyond this tab */
 export function useKey(key, { remember }) {
   forgetKey();

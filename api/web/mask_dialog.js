@@ -64,8 +64,10 @@ export class MaskDialog {
     this.#dialog.addEventListener('input', () => this.#moveRing());
     this.#stage.addEventListener('pointerdown', (event) => this.#onDown(event));
     this.#stage.addEventListener('pointermove', (event) => this.#onMove(event));
-    for (const end of ['pointerup', 'pointercancel'])
-      this.#stage.addEventListener(end, (/** @type {PointerEvent} */ event) => this.#onUp(event));
+    // Comes after every end, also after one that the stage never hears of.
+    this.#stage.addEventListener('lostpointercapture', ({ target, pointerId }) => {
+      if (target === this.#stage && this.#pointer?.id === pointerId) this.#endStroke();
+    });
     this.#stage.addEventListener('pointerleave', () => this.#ring.toggleAttribute('hidden', true));
     this.#stage.addEventListener('focus', () => this.#moveRing(this.#cursor));
     this.#stage.addEventListener('blur', () => this.#ring.toggleAttribute('hidden', true));
@@ -138,6 +140,7 @@ export class MaskDialog {
 
   /** Closes without what was painted, if that is meant. @param {null | undefined} outcome */
   async #leave(outcome) {
+    if (this.#pointer) this.#endStroke();
     const isMeant =
       !this.#isChanged ||
       (await confirm('Throw away what you have painted?', 'The mask has changes that are not used yet.', 'Throw it away'));
@@ -208,7 +211,7 @@ export class MaskDialog {
       this.#step(this.#before, []);
       this.#pointer = null;
     }
-    if (this.#pointer) return;
+    if (this.#pointer && this.#pointer.id !== event.pointerId) return;
     this.#pointer = { id: event.pointerId, type: event.pointerType };
     this.#stage.setPointerCapture(event.pointerId);
     this.#remember();
@@ -225,9 +228,7 @@ export class MaskDialog {
     for (const move of moves.length > 0 ? moves : [event]) this.#paintTo(this.#place(move), event);
   }
 
-  /** @param {PointerEvent} event */
-  #onUp({ pointerId }) {
-    if (this.#pointer?.id !== pointerId) return;
+  #endStroke() {
     this.#pointer = null;
     this.#changed();
   }

@@ -1,9 +1,11 @@
 /** What a job was made from, told so that it can be made again. */
 
 import { Sheet } from './parameters.js';
-import { maskName } from './styles.js';
 
 /** @typedef {import('./api.js').Job} Job */
+
+/** What a request calls the mask of a painting. @param {number} index  of the painting */
+export const maskName = (index) => `mask-${index + 1}.png`;
 
 /**
  * What the pictures of a job were called, as far as it was told.

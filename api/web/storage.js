@@ -2,20 +2,21 @@
 
 /** @typedef {'sessionStorage' | 'localStorage'} Where */
 
-/** What could not be kept, since storage is switched off: it lasts until the page is left. @type {Map<string, string>} */
-const unkept = new Map();
+/** What could not be kept, for storage is full or switched off: it lasts until the page is left. */
+const unkept = /** @type {Map<string, string>} */ (new Map());
 
 /** @param {string} name @param {Where} [where] @returns {?string} */
 export function recall(name, where = 'localStorage') {
   try {
-    return window[where].getItem(name);
+    return unkept.get(name) ?? window[where].getItem(name);
   } catch {
-    return unkept.get(name) ?? null;
+    return null;
   }
 }
 
 /** @param {string} name @param {string} value @param {Where} [where] */
 export function keep(name, value, where = 'localStorage') {
+  unkept.delete(name);
   try {
     window[where].setItem(name, value);
   } catch {

@@ -5,6 +5,7 @@ import { Dropzone } from './dropzone.js';
 import { title } from './format.js';
 import { Mask } from './mask.js';
 import { MaskDialog } from './mask_dialog.js';
+import { maskName } from './request.js';
 import { colourOf, cssColour } from './veils.js';
 
 const WEIGHT_DIGITS = 4;
@@ -17,9 +18,6 @@ const WEIGHT_DIGITS = 4;
  * @property {?Mask} mask      null where it has none
  * @property {?Blob} maskFile  what the mask was read from, as long as nobody has painted on it
  */
-
-/** What a request calls the mask of a painting. @param {number} index  of the painting */
-export const maskName = (index) => `mask-${index + 1}.png`;
 
 export class Styles {
   #zone;

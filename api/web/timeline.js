@@ -19,6 +19,8 @@ export class Timeline {
   #newest;
   /** @type {Moment[]} */
   #moments = [];
+  /** Steps of which there is no picture any more. @type {Set<number>} */
+  #dropped = new Set();
   #shown = 0;
   /** Whether the newest is shown whenever there is a newer one. */
   #sticks = true;
@@ -53,6 +55,7 @@ export class Timeline {
   clear() {
     this.#stop();
     this.#moments = [];
+    this.#dropped.clear();
     this.#shown = 0;
     this.#sticks = true;
     this.#element.hidden = true;
@@ -62,9 +65,10 @@ export class Timeline {
   /**
    * Takes the moments that there are now; the one that is looked at stays, also when it is none of them.
    *
-   * @param {Moment[]} news
+   * @param {Moment[]} all
    */
-  set(news) {
+  set(all) {
+    const news = all.filter(({ step, isResult }) => isResult || !this.#dropped.has(step));
     const before = this.#moments[this.#shown];
     const newest = this.#moments.at(-1);
     const moments = before && !this.#sticks ? withMoment(news, before) : news;
@@ -84,13 +88,14 @@ export class Timeline {
   }
 
   /**
-   * Leaves out a moment of which there is no picture any more; who looks at it sees the one beside it.
+   * Leaves out a preview that is not there any more; who looks at it sees the one beside it.
    *
    * @param {Moment} moment
    */
   drop(moment) {
     const at = this.#moments.findIndex((other) => isSame(other, moment));
     if (at < 0 || this.#moments.length === 1) return;
+    this.#dropped.add(moment.step);
     const isLookedAt = at === this.#shown;
     const seen = this.#moments[this.#shown];
     this.#moments = this.#moments.toSpliced(at, 1);

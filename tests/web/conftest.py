@@ -50,6 +50,8 @@ CHROMIUM_FLAGS = (
     "--host-resolver-rules=MAP studio.test 127.0.0.1",  # another machine, without HTTPS
 )
 WAIT_MS = 30_000
+TITLE = "Quiet field, after Diagonal strokes"  # of a picture from the photograph and the painting
+PAGE_JOBS = 24  # that the page asks for at a time
 START_SECONDS = 60.0
 log = logging.getLogger(__name__)
 Open = Callable[..., AbstractContextManager[Page]]
@@ -179,6 +181,14 @@ def hold(page: Page) -> Hold:
         return routes
 
     return held
+
+
+def run_clock_until(page: Page, condition: Callable[[], bool], what: str) -> None:
+    """Let a page's own clock run on, in leaps."""
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not condition():
+        assert time.monotonic() < deadline, f"waited for {what}"
+        page.clock.run_for(5_000)
 
 
 class Front:

@@ -7,9 +7,8 @@ import pytest
 from playwright.sync_api import FilePayload, Page, Route, expect
 
 from tests.e2e.test_a_job import until
-from tests.web.conftest import Finish, Front, Open, Post, Watch
+from tests.web.conftest import TITLE, Finish, Front, Open, Post, Watch
 
-TITLE = "Quiet field, after Diagonal strokes"
 SCROLL_DOWN = "document.querySelector('#works').scrollIntoView()"
 PASTE = """({ selector, base64, text }) => {
   const transfer = new DataTransfer();

@@ -478,6 +478,7 @@ def test_what_it_takes_is_said_before_it_is_ordered(
 ) -> None:
     estimate = page.locator("#estimate")
     expect(estimate).to_be_empty()
+    assert estimate.evaluate("line => line.checkVisibility()")  # or nobody hears its first words
     visitor.choose(photograph, painting)
     page.get_by_label("Long side of the picture").fill("64")
     expect(estimate).to_contain_text("64 × 48 px, 150 steps.")
@@ -531,10 +532,11 @@ def test_for_another_place_in_line_nobody_says_how_many_wait(
 
 
 def test_the_estimate_keeps_up_with_the_service(
-    page: Page, visitor, photograph: FilePayload, painting: FilePayload
+    page: Page, watch, visitor, photograph: FilePayload, painting: FilePayload
 ) -> None:
+    watch.forgive("404")
     page.clock.install()
-    estimated(page, workers=0, able=0)
+    estimated(page, workers=0, able=0, seconds=None)
     visitor.choose(photograph, painting)
     expect(page.locator("#estimate")).to_contain_text("Nobody is up to paint it")
     estimated(page, workers=2, able=2, seconds={"low": 5, "high": 5}, waiting_jobs=1)
@@ -542,8 +544,29 @@ def test_the_estimate_keeps_up_with_the_service(
     expect(page.locator("#estimate")).to_contain_text("1 job waits before it.")
     page.goto("/#job/00000000-0000-7000-8000-000000000000")  # nobody looks at the form
     estimated(page, workers=2, able=2, seconds={"low": 5, "high": 5}, waiting_jobs=2)
-    page.goto("/#")
+    page.get_by_role("link", name="New picture").click()
     expect(page.locator("#estimate")).to_contain_text("2 jobs wait before it.")
+
+
+def test_an_estimate_that_depends_on_nobody_is_not_asked_for_again(
+    page: Page, visitor, photograph: FilePayload, painting: FilePayload
+) -> None:
+    page.clock.install()
+    page.evaluate(
+        """() => {
+          const { fetch } = window;
+          window.asked = 0;
+          window.fetch = (url, options) => {
+            if (url === '/v1/estimate') window.asked += 1;
+            return fetch(url, options);
+          };
+        }"""
+    )
+    estimated(page, workers=2, able=2, seconds={"low": 5, "high": 5}, waiting_jobs=0)
+    visitor.choose(photograph, painting)
+    expect(page.locator("#estimate")).to_contain_text("About 5 s on 2 workers.")
+    page.clock.fast_forward("02:00")
+    assert page.evaluate("asked") == 1
 
 
 def test_without_an_estimate_nothing_is_said_and_everything_works(
@@ -611,6 +634,26 @@ def test_what_is_wrong_is_said_at_the_field(
     expect(page.locator(f"#{said}")).to_contain_text("take png or tiff for 16")
     field.select_option("png")
     expect(field).not_to_have_attribute("aria-invalid", "true")
+    watch.forgive("422")
+
+
+def test_what_is_wrong_with_a_number_is_said_at_it_and_not_at_a_slider(
+    page: Page, watch, visitor, photograph: FilePayload, painting: FilePayload
+) -> None:
+    pointers = {
+        "params/size": "#size",
+        "params/steps": "#steps",
+        "style/0": "#style input[type=file]",
+        "params/style_scale": "#strokes",
+    }
+    errors = [{"pointer": pointer, "detail": "it is odd"} for pointer in pointers]
+    refusal = {"detail": "all is odd", "errors": errors}
+    page.route("**/v1/jobs", lambda route: route.fulfill(status=422, json=refusal))
+    visitor.choose(photograph, painting)
+    page.get_by_role("button", name="Paint", exact=True).click()
+    expect(page.locator("#size")).to_be_focused()
+    for field in pointers.values():
+        expect(page.locator(field)).to_have_attribute("aria-invalid", "true")
     watch.forgive("422")
 
 
@@ -684,6 +727,9 @@ def test_from_another_machine_without_https_a_picture_is_ordered_and_its_request
         search.press("Control+V")
         expect(search).to_have_value(re.compile("^curl .*/v1/jobs.*quiet_field.png"))
         page.get_by_role("button", name="Done").click()
-        elsewhere.order(size=64, steps=ENDLESS)
+        job_id = elsewhere.order(size=64, steps=ENDLESS)
+        elsewhere.cancel()
+        page.get_by_role("button", name="Try again", exact=True).click()
+        page.wait_for_url(lambda url: job_id not in url)
         elsewhere.cancel()
     watch.forgive("Cross-Origin-Opener-Policy")  # only HTTPS has it

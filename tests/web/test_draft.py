@@ -1,5 +1,8 @@
 """What was filled in is found again after a reload, or when a phone has put the tab away."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -12,6 +15,7 @@ from shared.settings import Settings
 from tests.web.conftest import Front, Open, Visitor
 
 ENDLESS = 10_000  # steps that no test waits for
+WAIT_SECONDS = 30
 BROKEN_STORAGE = {
     "denied": "IDBFactory.prototype.open = () => { throw new DOMException('no', 'SecurityError') }",
     "silent": "IDBFactory.prototype.open = () => ({})",
@@ -20,6 +24,29 @@ BROKEN_STORAGE = {
         throw new DOMException('no room', 'QuotaExceededError');
     }""",
 }
+# Changes one value of the draft of this tab.
+SPOIL = """async ([path, value]) => {
+  const answer = (request) =>
+    new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+  const [store, ...keys] = path.split('.');
+  const database = await answer(indexedDB.open('impasto'));
+  const drafts = database.transaction(store, 'readwrite').objectStore(store);
+  const tab = sessionStorage.getItem('impasto.tab');
+  const draft = await answer(drafts.get(tab));
+  const last = keys.pop();
+  keys.reduce((part, key) => part[key], draft)[last] = value;
+  await answer(drafts.put(draft, tab));
+}"""
+# When the draft of this tab was written last.
+WRITTEN_AT = """async () => {
+  const answer = (request) =>
+    new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+  const database = await answer(indexedDB.open('impasto'));
+  const drafts = database.transaction('settings').objectStore('settings');
+  const draft = await answer(drafts.get(sessionStorage.getItem('impasto.tab')));
+  database.close();
+  return draft?.at ?? 0;
+}"""
 
 
 def ordered(stack, visitor: Visitor) -> dict[str, Any]:
@@ -48,6 +75,16 @@ def reload(page: Page, *, is_kept: bool = True) -> None:
         )
     page.reload()
     expect(page.locator("#submit")).to_be_enabled()
+
+
+@contextmanager
+def written_by_and_by(page: Page) -> Iterator[None]:
+    """Wait until what changes in it is written, as it is while the page is used."""
+    before = page.evaluate(WRITTEN_AT)
+    yield
+    deadline = time.monotonic() + WAIT_SECONDS
+    while page.evaluate(WRITTEN_AT) <= before:
+        assert time.monotonic() < deadline, "nothing was written"
 
 
 def fill(page: Page, visitor: Visitor, photograph: FilePayload, *paintings: FilePayload) -> None:
@@ -141,6 +178,65 @@ def test_each_tab_has_its_own_form(
     expect(page.locator(".well .frame")).to_have_count(2)
 
 
+@pytest.mark.parametrize("how", ["forgotten", "too old"])
+def test_a_draft_that_another_tab_has_thrown_away_is_written_again_as_a_whole(
+    page: Page, visitor, photograph: FilePayload, painting: FilePayload, how: str
+) -> None:
+    fill(page, visitor, photograph, painting)
+    reload(page)
+    expect(page.locator(".well .frame")).to_have_count(2)
+    if how == "forgotten":
+        page.context.new_page().goto("/")
+        page.context.pages[-1].evaluate(
+            "import('/web/draft.js').then(({ forgetDrafts }) => forgetDrafts())"
+        )
+    else:
+        page.evaluate(SPOIL, ["settings.at", 0])
+        page.context.new_page().goto("/")
+        expect(page.context.pages[-1].locator("#submit")).to_be_enabled()
+    size = page.get_by_label("Long side of the picture")
+    with written_by_and_by(page):
+        size.fill("64")
+    reload(page, is_kept=False)
+    expect(size).to_have_value("64")
+    expect(page.locator(".well .frame")).to_have_count(2)
+
+
+@pytest.mark.parametrize("has_locks", [True, False], ids=["https", "http"])
+def test_a_tab_and_its_duplicate_do_not_mix_their_forms(
+    page: Page,
+    visitor,
+    photograph: FilePayload,
+    painting: FilePayload,
+    second_painting: FilePayload,
+    has_locks: bool,
+) -> None:
+    if not has_locks:
+        page.context.add_init_script("Object.defineProperty(navigator, 'locks', {})")
+        reload(page, is_kept=False)
+    fill(page, visitor, photograph, painting)
+    reload(page)
+    expect(page.locator(".well .frame")).to_have_count(2)
+    double = page.context.new_page()
+    double.goto("/")
+    expect(double.locator("#submit")).to_be_enabled()
+    name = page.evaluate("sessionStorage.getItem('impasto.tab')")
+    double.evaluate("name => sessionStorage.setItem('impasto.tab', name)", name)
+    reload(double, is_kept=False)
+    expect(double.locator(".well .frame")).to_have_count(2)
+    with written_by_and_by(double):
+        double.locator("#style input[type=file]").set_input_files([second_painting])
+
+    size = page.get_by_label("Long side of the picture")
+    with written_by_and_by(page):
+        size.fill("64")
+    reload(page, is_kept=False)
+    expect(size).to_have_value("64")
+    expect(page.locator(".well .frame")).to_have_count(2)
+    reload(double, is_kept=False)
+    expect(double.locator(".well .frame")).to_have_count(3 if has_locks else 2)
+
+
 def test_a_draft_that_is_of_no_use_any_more_is_thrown_away_silently(
     page: Page, visitor, photograph: FilePayload, painting: FilePayload
 ) -> None:
@@ -155,24 +251,42 @@ def test_a_draft_that_is_of_no_use_any_more_is_thrown_away_silently(
         fill(page, visitor, photograph, painting)
         reload(page)
         expect(page.locator("#content .frame")).to_have_count(1)
-        page.evaluate(
-            """async ([path, value]) => {
-              const answer = (request) =>
-                new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
-              const [store, ...keys] = path.split('.');
-              const database = await answer(indexedDB.open('impasto'));
-              const drafts = database.transaction(store, 'readwrite').objectStore(store);
-              const tab = sessionStorage.getItem('impasto.tab');
-              const draft = await answer(drafts.get(tab));
-              const last = keys.pop();
-              keys.reduce((part, key) => part[key], draft)[last] = value;
-              await answer(drafts.put(draft, tab));
-            }""",
-            [path, value],
-        )
+        page.evaluate(SPOIL, [path, value])
         reload(page)
         expect(page.locator(".well .frame")).to_have_count(0)
         expect(page.get_by_label("Long side of the picture")).to_have_value("512")
+
+
+def test_a_draft_that_cannot_be_filled_in_does_not_keep_the_form_shut(
+    stack, page: Page, visitor, photograph: FilePayload, painting: FilePayload
+) -> None:
+    fill(page, visitor, photograph, painting)
+    reload(page)
+    expect(page.locator("#content .frame")).to_have_count(1)
+    page.evaluate(SPOIL, ["pictures.content.0.thumbnail", "no Blob"])
+    reload(page)
+    fill(page, visitor, photograph, painting)
+    visitor.order(size=64, steps=ENDLESS)
+    visitor.cancel()
+
+
+def test_a_picture_that_is_quicker_than_the_draft_takes_its_place_alone(
+    page: Page, visitor, hold, photograph: FilePayload, painting: FilePayload
+) -> None:
+    page.get_by_label("Long side of the picture").fill("64")
+    fill(page, visitor, photograph, painting)
+    reload(page)
+    presets = hold("**/v1/presets")
+    page.reload()
+    page.locator("#content input[type=file]").set_input_files([{**photograph, "name": "new.png"}])
+    expect(page.get_by_role("img", name="new.png")).to_be_visible()
+    presets[0].continue_()
+    page.unroute("**/v1/presets")
+    for _ in range(2):  # it is kept at once
+        expect(page.locator("#style .frame")).to_have_count(1)
+        expect(page.get_by_role("img", name="new.png")).to_be_visible()
+        expect(page.get_by_label("Long side of the picture")).to_have_value("64")
+        reload(page)
 
 
 def test_it_is_forgotten_with_the_key(
@@ -184,33 +298,63 @@ def test_it_is_forgotten_with_the_key(
     photograph: FilePayload,
     painting: FilePayload,
 ) -> None:
+    watch.forgive("401")  # Chromium writes them down
     artist, other = (ApiKeys(valkey, settings).create(name) for name in ("artist", "other"))
-
-    def enter(page: Page, key: str) -> None:
-        page.locator("#key").fill(key)
-        page.get_by_role("button", name="Use this key").click()
-        expect(page.locator("#key-dialog")).to_be_hidden()
-        expect(page.locator("#submit")).to_be_enabled()
-
-    def leave_a_draft(page: Page) -> None:
-        fill(page, Visitor(page), photograph, painting)
-        reload(page)
-        expect(page.locator(".well .frame")).to_have_count(2)
-        page.get_by_role("button", name="Key", exact=True).click()
-
     with open_page(quiet.url) as page:
-        enter(page, artist)
-        leave_a_draft(page)
+        dialog, frames = page.locator("#key-dialog"), page.locator(".well .frame")
+        size = page.get_by_label("Long side of the picture")
+
+        def ask() -> None:
+            page.get_by_role("button", name="Key", exact=True).click()
+
+        def enter(key: str) -> None:
+            page.locator("#key").fill(key)
+            page.get_by_role("button", name="Use this key").click()
+
+        def leave_a_draft() -> None:
+            expect(dialog).to_be_hidden()
+            expect(page.locator("#submit")).to_be_enabled()
+            expect(frames).to_have_count(0)
+            fill(page, Visitor(page), photograph, painting)
+            reload(page)
+            expect(frames).to_have_count(2)
+
+        enter(artist)
+        leave_a_draft()
+        ask()
         with page.expect_navigation():
             page.get_by_role("button", name="Forget the key").click()
-        enter(page, artist)
-        expect(page.locator(".well .frame")).to_have_count(0)
+        enter(artist)
+        leave_a_draft()
 
-        leave_a_draft(page)
-        enter(page, other)
+        ask()
+        enter(artist)  # the same once more
+        expect(dialog).to_be_hidden()
+        size.fill("64")
         reload(page)
-        expect(page.locator(".well .frame")).to_have_count(0)
-    watch.forgive("401")  # Chromium writes them down
+        expect(size).to_have_value("64")
+        expect(frames).to_have_count(2)
+
+        size.fill("80")
+        ask()
+        with page.expect_navigation():
+            enter(other)
+        expect(size).to_have_value("512")
+        leave_a_draft()
+
+        page.evaluate("sessionStorage.removeItem('impasto.key')")  # as another tab may
+        expect(dialog).to_be_visible()
+        with page.expect_navigation():
+            enter(artist)
+        leave_a_draft()
+
+        page.route("**/v1/presets", lambda route: None)  # there is no form yet
+        page.reload()
+        ask()
+        page.unroute("**/v1/presets")
+        with page.expect_navigation():
+            enter(other)
+        leave_a_draft()
 
 
 @pytest.mark.parametrize("script", BROKEN_STORAGE.values(), ids=BROKEN_STORAGE)

@@ -8,17 +8,14 @@ import pytest
 from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from shared.records import JobRecords
-from tests.web.conftest import Finish, Front, Open, Post, Watch
+from tests.web.conftest import PAGE_JOBS, TITLE, Finish, Front, Open, Post, Watch
 
-PAGE_JOBS = 24
-SOON_MS = 8_000  # before the page would have asked anyway
 WATCH_STATUSES = """id => {
   const card = document.querySelector(`#gallery li[data-job="${id}"]`);
   window.statuses = new Set([card.dataset.status]);
   const note = () => window.statuses.add(card.dataset.status);
   new MutationObserver(note).observe(card, { attributeFilter: ['data-status'] });
 }"""
-TITLE = "Quiet field, after Diagonal strokes"
 
 
 @pytest.fixture
@@ -48,6 +45,20 @@ def links(page: Page) -> list[str]:
 def look_again(page: Page) -> None:
     """What a visitor does who comes back to the tab."""
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def stop_clock(page: Page) -> None:
+    """From now on, time passes only by `run_for`; the newest works have just been read."""
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 60"))
+    with page.expect_response(f"**/v1/jobs?limit={PAGE_JOBS}") as answer:
+        look_again(page)
+    answer.value.finished()
+
+
+def pass_time(page: Page, seconds: int) -> None:
+    """Not at once: the page may still be about to set its timer."""
+    for _ in range(4 * seconds):
+        page.clock.run_for(250)
 
 
 def status(front: Front, job_id: str) -> str:
@@ -208,13 +219,55 @@ def test_what_is_in_progress_does_not_have_a_list_of_others_read_all_the_time(
     asked: list[str] = []
     hall.clock.install()
     hall.reload()
+    expect(cards(hall)).to_have_count(2)
+    stop_clock(hall)
     show(hall, "Finished")
     expect(cards(hall)).to_have_count(1)
     hall.on("request", lambda request: asked.append(request.url))
-    for _ in range(4):
-        with hall.expect_response("**/v1/jobs?status=queued*"):
-            hall.clock.run_for(3_000)
+    with hall.expect_request("**/v1/jobs?status=queued*"):
+        pass_time(hall, 12)
     assert not [url for url in asked if "status=succeeded" in url]
+
+
+def test_of_many_in_progress_none_is_asked_for_that_a_later_page_lists(
+    quiet: Front, hall: Page, post: Post, records: JobRecords
+) -> None:
+    jobs = [post(quiet.url, size=64) for _ in range(3)]
+    hall.clock.install()
+    hall.reload()
+    expect(cards(hall)).to_have_count(3)
+    stop_clock(hall)
+    asked: list[str] = []
+    hall.on("request", lambda request: asked.append(request.url))
+
+    def shorten(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("limit=100", "limit=1"))
+
+    hall.route("**/v1/jobs?status=queued*", shorten)
+    records.claim(jobs[0], "painter")
+    pass_time(hall, 6)
+    expect(card(hall, jobs[0])).to_have_attribute("data-status", "running")
+    assert not [url for url in asked if url.endswith(tuple(f"/{job_id}" for job_id in jobs))]
+
+
+def test_what_is_not_known_of_one_work_keeps_nothing_from_the_others(
+    quiet: Front, hall: Page, post: Post, finish: Finish, records: JobRecords, watch: Watch
+) -> None:
+    finished, running = post(quiet.url, size=64), post(quiet.url, size=64)
+    hall.clock.install()
+    hall.reload()
+    expect(cards(hall)).to_have_count(2)
+    stop_clock(hall)
+    watch.forgive("503")
+    hall.route(f"**/v1/jobs/{finished}", lambda route: route.fulfill(status=503))
+    finish(finished)
+    records.claim(running, "painter")
+    pass_time(hall, 6)
+    expect(card(hall, running)).to_have_attribute("data-status", "running")
+    expect(card(hall, finished)).to_have_attribute("data-status", "queued")
+    hall.unroute(f"**/v1/jobs/{finished}")
+    pass_time(hall, 6)
+    expect(card(hall, finished)).to_have_attribute("data-status", "succeeded")
 
 
 def test_works_that_come_and_go_elsewhere_come_and_go_here(
@@ -290,6 +343,8 @@ def test_a_job_that_did_not_finish_is_tried_again(
     first = post(quiet.url, size=64)
     httpx.post(f"{quiet.url}/v1/jobs/{first}/cancel").raise_for_status()
     with open_page(quiet.url, f"/#job/{first}") as page:
+        page.clock.install()
+        page.reload()
         page.locator("#retry").click()
         page.wait_for_url(lambda url: first not in url)
         second = page.url.rsplit("/", 1)[-1]
@@ -299,7 +354,8 @@ def test_a_job_that_did_not_finish_is_tried_again(
         page.get_by_role("link", name="an earlier one").click()
         expect(page.locator("#job-state")).to_have_text("Canceled")
 
-        with page.expect_request("**/v1/jobs?*", timeout=SOON_MS):  # and not when a turn is due
+        stop_clock(page)  # so that it is not because a turn is due
+        with page.expect_request(f"**/v1/jobs?limit={PAGE_JOBS}"):
             card(page, first).get_by_role("button", name="Try again").click()
         expect(cards(page)).to_have_count(3)
     jobs = httpx.get(f"{quiet.url}/v1/jobs").json()["jobs"]

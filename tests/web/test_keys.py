@@ -9,12 +9,14 @@ from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
 from shared.keys import ApiKeys
 from shared.settings import Settings
-from tests.web.conftest import Finish, Front, Open, Post, Visitor
+from tests.web.conftest import PAGE_JOBS, Finish, Front, Open, Post, Visitor
 
-PAGE_JOBS = 24
 NO_STORAGE = """for (const name of ['localStorage', 'sessionStorage']) {
   const get = () => { throw new DOMException(name, 'SecurityError'); };
   Object.defineProperty(window, name, { get });
+}"""
+FULL_STORAGE = """Storage.prototype.setItem = () => {
+  throw new DOMException('no room', 'QuotaExceededError');
 }"""
 STORED = "() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])"
 
@@ -120,11 +122,12 @@ def test_what_cannot_be_a_key_is_not_sent(locked: Page, key: str) -> None:
     expect(locked.get_by_text("The wall is yours")).to_be_visible()
 
 
+@pytest.mark.parametrize("script", [NO_STORAGE, FULL_STORAGE], ids=["denied", "full"])
 def test_a_key_lasts_until_the_page_is_left_where_nothing_can_be_stored(
-    quiet: Front, key: str, browser: Browser
+    quiet: Front, key: str, browser: Browser, script: str
 ) -> None:
     with browser.new_context(base_url=quiet.url) as context:
-        context.add_init_script(NO_STORAGE)
+        context.add_init_script(script)
         page = context.new_page()
         page.goto("/")
         enter(page, key)
@@ -170,7 +173,7 @@ def test_a_key_that_is_being_entered_stays_when_a_request_needs_one(
 
 
 def test_a_visitor_without_a_key_is_asked_again_only_when_one_is_needed(
-    locked: Page, photograph: FilePayload, painting: FilePayload
+    locked: Page, key: str, photograph: FilePayload, painting: FilePayload
 ) -> None:
     dialog(locked).get_by_role("button", name="Not now").click()
     expect(locked.locator("#workers")).to_contain_text("API key is needed")
@@ -184,6 +187,24 @@ def test_a_visitor_without_a_key_is_asked_again_only_when_one_is_needed(
     expect(dialog(locked)).to_be_visible()
     dialog(locked).get_by_role("button", name="Not now").click()
     expect(locked.locator("#compose-problem")).to_contain_text("API key is needed")
+
+    locked.get_by_role("button", name="Paint", exact=True).click()
+    enter(locked, f"{key[:-1]}{'A' if key[-1] != 'A' else 'B'}")
+    expect(dialog(locked)).to_contain_text("no API key that is known here")
+    enter(locked, key)  # the first that is known: nobody else has filled the form
+    locked.wait_for_url("**/#job/*")
+
+
+def test_who_enters_the_first_key_unasked_sees_its_works(
+    quiet: Front, locked: Page, key: str, post: Post, painting: FilePayload
+) -> None:
+    job_id = post(quiet.url, key, size=64)
+    dialog(locked).get_by_role("button", name="Not now").click()
+    locked.goto(f"/#job/{job_id}")
+    expect(locked.locator("#job-problem")).to_contain_text("API key is needed")
+    locked.get_by_role("button", name="Key", exact=True).click()
+    enter(locked, key)
+    expect(locked.locator("#job-state")).to_have_text("Next in line")
 
 
 def test_without_keys_nobody_is_asked(quiet: Front, open_page: Open) -> None:

@@ -14,10 +14,22 @@ from playwright.sync_api import FilePayload, Page, Route, expect
 
 from shared.jobs import ErrorCode, JobError
 from shared.records import JobRecords, Lease
-from tests.web.conftest import Finish, Front, Open, Post, Visitor, Watch
+from tests.web.conftest import Finish, Front, Open, Post, Visitor, Watch, run_clock_until
 
-TITLE = "Quiet field, after Diagonal strokes"
 AWAY = "The service does not answer. Is it still running?"
+# The steps that a timeline shows whose newest preview is lost.
+SHOW = """async () => {
+  const { Timeline } = await import('/web/timeline.js');
+  const [element, newest] = ['timeline', 'newest'].map((id) => document.getElementById(id));
+  const shown = [];
+  const timeline = new Timeline(element, newest, async ({ step }) => shown.push(step));
+  const moments = (...steps) => steps.map((step) => ({ step, isResult: false }));
+  timeline.set(moments(30, 60));
+  timeline.drop(...moments(60));
+  timeline.set(moments(30, 60));
+  timeline.set(moments(30, 60, 90));
+  return shown;
+}"""
 RECIPE = """([job, preset]) =>
   import('/web/recipe.js').then(({ recipe }) => recipe(job, preset ?? undefined))"""
 TELL = """async ([selector, histories]) => {
@@ -165,8 +177,7 @@ def test_a_download_says_why_it_does_not_come_and_waits_for_nothing_else(
 
     page.get_by_role("button", name="Download", exact=True).click()
     problem = page.get_by_text(AWAY)
-    while not problem.is_visible():
-        page.clock.run_for(5_000)
+    run_clock_until(page, problem.is_visible, AWAY)
     page.unroute("**/result?*")
     picture = visitor.take("Download", tmp_path)
     result = httpx.get(f"{quiet.url}/v1/jobs/{job_id}/result", params={"proxy": "1"})
@@ -225,3 +236,66 @@ def test_actual_size_is_that_of_the_screen_on_which_the_window_is(
         }"""
     )
     expect(picture).to_have_js_property("clientWidth", 48)
+
+
+def test_a_download_that_takes_its_time_keeps_no_other_work_from_being_downloaded(
+    quiet: Front, page: Page, post: Post, finish: Finish, finished: str, tmp_path: Path
+) -> None:
+    slow = post(quiet.url, size=64)
+    finish(slow)
+    page.route(f"**/v1/jobs/{slow}/result?*", lambda route: None)
+    page.goto(f"/#job/{slow}")
+    button = page.get_by_role("button", name="Download", exact=True)
+    button.click()
+    expect(button).to_have_attribute("aria-busy", "true")
+    page.goto(f"/#job/{finished}")
+    expect(page.get_by_role("img", name="The finished picture")).to_be_visible()
+    Visitor(page).take("Download", tmp_path)
+
+
+def test_nothing_of_a_work_goes_on_in_the_room_beside(
+    quiet: Front, page: Page, post: Post, finished: str
+) -> None:
+    waiting = post(quiet.url, size=64)
+    page.goto(f"/#job/{waiting}")
+    expect(page.locator("#job-state")).to_have_text("Next in line")
+    held: list[Route] = []
+    page.route("**/cancel", lambda route: held.append(route))
+    with page.expect_request("**/cancel"):
+        page.locator("#cancel").click()
+    page.get_by_role("link", name="New picture").click()
+    expect(page).to_have_title("Impasto")
+    held[0].continue_()
+    expect(page.locator(f'#gallery li[data-job="{waiting}"]')).to_contain_text("Canceled")
+    expect(page).to_have_title("Impasto")
+
+    page.goto(f"/#job/{finished}")
+    expect(page.locator("#timeline")).to_be_visible()
+    page.get_by_role("link", name="New picture").click()
+    expect(page.locator("#compose")).to_be_visible()
+    expect(page.locator("#timeline")).to_have_js_property("hidden", True)  # so that `p` plays none
+
+
+def test_a_lost_preview_is_not_asked_for_again(page: Page) -> None:
+    assert page.evaluate(SHOW) == [60, 30, 90]
+
+
+def test_what_was_copied_last_is_said_for_as_long_as_what_was_copied_first(
+    page: Page, finished: str
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 60"))
+    said = page.locator("#job-copy [role=status]")
+    for kind in ("curl", "Python"):
+        said.evaluate("said => { said.textContent = ''; }")  # what is said then is new
+        page.get_by_role("button", name=f"Copy the request as {kind}").click()
+        expect(said).to_have_text("Copied.")
+        page.clock.run_for(2_000)
+    expect(said).to_have_text("Copied.")
+    page.clock.run_for(2_000)
+    expect(said).to_be_empty()
+
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject('denied') }")
+    page.get_by_role("button", name="Copy the request as curl").click()
+    expect(said).to_have_text("It could not be copied.")

@@ -2,12 +2,11 @@
 
 import re
 
-import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FilePayload, Page, expect
 
-from tests.web.conftest import Finish, Front, Open, Post, Watch
+from tests.web.conftest import Finish, Front, Open, Post
 
 PAGE_WIDTH = "document.documentElement.scrollWidth"
 PAPER = "getComputedStyle(document.body).backgroundColor"
@@ -15,7 +14,6 @@ CHOSEN = """elements => elements.map((element) => {
   const { backgroundColor, borderBottomColor, outlineStyle } = getComputedStyle(element);
   return [backgroundColor, borderBottomColor, outlineStyle].join();
 })"""
-ELSEWHERE = "studio.test"  # see the flags of Chromium
 WHAT_HAS_FOCUS = "document.activeElement.id || document.activeElement.type"
 
 
@@ -70,19 +68,6 @@ def test_both_rooms_keep_nobody_out_and_nothing_sticks_out_of_them(
         page.goto(f"/#job/{waiting}")
         expect(page.locator("#job-state")).to_have_text("Next in line")
         check_access(page)
-
-
-def test_the_page_works_over_plain_http_from_another_machine(
-    quiet: Front, open_page: Open, post: Post, watch: Watch
-) -> None:
-    watch.forgive("Cross-Origin-Opener-Policy")  # Chromium takes it over HTTPS only
-    job_id = post(quiet.url, size=64)
-    httpx.post(f"{quiet.url}/v1/jobs/{job_id}/cancel").raise_for_status()
-    with open_page(quiet.url.replace("127.0.0.1", ELSEWHERE)) as page:
-        assert not page.evaluate("isSecureContext")
-        expect(page.get_by_role("button", name="Paint", exact=True)).to_be_enabled()
-        page.locator("#gallery").get_by_role("button", name="Try again").click()
-        expect(page.locator("#gallery li")).to_have_count(2)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -289,6 +289,41 @@ def test_a_hand_that_rests_where_its_pen_paints_leaves_no_trace(
     assert (first[36:] < 5).all()
 
 
+def test_a_stroke_ends_when_the_dialog_is_to_be_left(page: Page, stage: Locator, masks) -> None:
+    page.mouse.move(**at(stage, 0.2, 0.2))
+    page.mouse.down()
+    page.mouse.move(**at(stage, 0.4, 0.2), steps=4)
+    page.keyboard.press("Escape")
+    question = page.get_by_role("alertdialog", name="Throw away what you have painted?")
+    expect(question).to_be_visible()
+    question.get_by_role("button", name="Keep it").press("Enter")
+    expect(question).to_be_hidden()
+    page.mouse.move(**at(stage, 0.2, 0.9))
+    page.mouse.move(**at(stage, 0.8, 0.9), steps=4)
+    page.mouse.up()
+    drag(page, stage, (0.6, 0.2), (0.8, 0.2))
+    press(page, "Use this mask")
+    first, _ = masks()
+    assert (first[14, 20:38] > 250).all()
+    assert (first[14, 60:76] > 250).all()
+    assert (first[36:] < 5).all()
+
+
+def test_a_stroke_whose_mouse_gets_lost_is_over(page: Page, stage: Locator, masks) -> None:
+    page.mouse.move(**at(stage, 0.2, 0.2))
+    page.mouse.down()
+    page.mouse.move(**at(stage, 0.4, 0.2), steps=4)
+    stage.evaluate("stage => stage.releasePointerCapture(1)")  # as a browser does when it has to
+    page.mouse.move(1, 1)
+    page.mouse.up()
+    page.mouse.move(**at(stage, 0.2, 0.9))
+    page.mouse.move(**at(stage, 0.8, 0.9), steps=4)
+    press(page, "Use this mask")
+    first, _ = masks()
+    assert (first[14, 20:38] > 250).all()
+    assert (first[36:] < 5).all()
+
+
 def test_a_mask_is_at_most_1024_px_long(page: Page, visitor, painting: FilePayload, masks) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (2048, 512)).save(buffer, "PNG")

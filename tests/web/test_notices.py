@@ -6,10 +6,9 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.web.conftest import Finish, Front, Open, Post
+from tests.web.conftest import TITLE, Finish, Front, Open, Post, run_clock_until
 from tests.web.test_job import HIDE
 
-TITLE = "Quiet field, after Diagonal strokes"
 # Playwright's Chromium shows no notices. Chrome on Android throws where a page makes one.
 NOTIFICATION = """
 window.told = [];
@@ -56,8 +55,7 @@ def test_the_end_of_a_job_is_told_as_well_as_the_browser_can(
         page.clock.install()
         page.evaluate(HIDE, True)
         finish(job_id)
-        while not page.title().startswith("✓"):
-            page.clock.run_for(5_000)
+        run_clock_until(page, lambda: page.title().startswith("✓"), "the mark")
         page.evaluate(HIDE, False)
         expect(page.get_by_role("img", name="The finished picture")).to_be_visible()
         expect(page.locator("#job-problem")).to_be_empty()
@@ -93,8 +91,7 @@ def test_the_mark_of_one_job_outlasts_news_of_another(
         page.clock.install()
         page.evaluate(HIDE, True)
         finish(finished)
-        while not page.title().startswith("✓"):
-            page.clock.run_for(5_000)
+        run_clock_until(page, lambda: page.title().startswith("✓"), "the mark")
         for _ in range(2):
             with page.expect_response(f"**/v1/jobs/{followed}"):
                 page.clock.run_for(5_000)

@@ -93,13 +93,25 @@ def test_of_pictures_beside_the_wells_one_that_cannot_be_read_is_said_where_it_b
     expect(page.locator("#content .field-problem")).to_contain_text("is empty.")
 
 
-def test_a_well_is_marked_as_long_as_pictures_are_dragged_over_any_part_of_it(page: Page) -> None:
+def test_a_well_is_marked_as_long_as_pictures_are_dragged_over_any_part_of_it(
+    page: Page, photograph: FilePayload, painting: FilePayload
+) -> None:
     well = page.locator("#content")
     well.dispatch_event("dragenter")
     well.locator(".invite").dispatch_event("dragenter")
     well.dispatch_event("dragleave")  # older browsers do not say where to
     expect(well).to_contain_class("dragging")
     well.locator(".invite").dispatch_event("dragleave")
+    expect(well).not_to_contain_class("dragging")
+
+    # What they were dragged over may be gone before they leave it.
+    choose = well.locator("input[type=file]")
+    choose.set_input_files([photograph])
+    well.locator(".frame").dispatch_event("dragenter")
+    expect(well).to_contain_class("dragging")
+    choose.set_input_files([painting])
+    expect(page.get_by_role("img", name=painting["name"])).to_be_visible()
+    page.locator("#works").dispatch_event("dragenter")
     expect(well).not_to_contain_class("dragging")
 
 

@@ -199,11 +199,38 @@ def test_before_the_service_says_what_there_is_nothing_can_be_set_and_a_job_is_u
     presets = hold("**/v1/presets")
     page.goto(f"/#job/{job_id}")
     page.reload()
-    page.locator("#again").click()
+    with page.expect_response("**/inputs/*"):
+        page.locator("#again").click()
     for control in ("Strength", "Size"):
         expect(page.get_by_label(control, exact=True)).to_be_disabled()
+    paint = page.get_by_role("button", name="Paint", exact=True)
+    expect(paint).to_be_disabled()
+    page.get_by_role("button", name="Call it off").press("Enter")
+    expect(page.locator("#notice")).to_have_text("Called off: all is as it was.")
+    page.locator("#compose").evaluate("form => form.requestSubmit()")
+    expect(page.locator("#compose-problem")).to_be_empty()
+    page.go_back()
+    page.locator("#again").click()
     presets[0].continue_()
     expect(page.get_by_role("radio", name="Draft")).to_be_checked()
+    expect(paint).to_be_enabled()
+
+
+def test_who_starts_afresh_meanwhile_is_not_told_that_all_is_as_it_was(
+    page: Page, earlier, hold
+) -> None:
+    job_id = earlier(posted(PAINTINGS[0]))
+    strength = page.get_by_label("Strength", exact=True)
+    strength.fill("0.5")
+    hold("**/inputs/*")
+    page.goto(f"/#job/{job_id}")
+    page.locator("#again").click()
+    call_off = page.get_by_role("button", name="Call it off")
+    expect(call_off).to_be_visible()
+    page.get_by_role("button", name="Start afresh").click()
+    expect(call_off).to_be_hidden()
+    expect(strength).to_have_value("0")
+    expect(page.locator("#notice")).to_be_empty()
     expect(page.get_by_role("button", name="Paint", exact=True)).to_be_enabled()
 
 
@@ -211,9 +238,10 @@ def test_masks_that_no_browser_shows_are_said_to_be_missing(page: Page, earlier)
     buffer = io.BytesIO()
     Image.new("L", (30, 20), 200).save(buffer, "TIFF")
     masks = [("mask", buffer.getvalue()) for _ in PAINTINGS]
-    page.goto(f"/#job/{earlier([*posted(*PAINTINGS), *masks])}")
+    job_id = earlier([*posted(*PAINTINGS), *masks], style_weights=[3.0, 1.0])
+    page.goto(f"/#job/{job_id}")
     page.locator("#again").click()
     expect(page.locator("#notice")).to_have_text(
         "Browsers do not show its masks: paint them again."
     )
-    expect(page.locator("#style .frame")).to_have_count(2)
+    expect(page.locator("#style .share output")).to_have_text(["75 %", "25 %"])
