@@ -140,7 +140,7 @@ class Storage:
         if not same or found["ContentLength"] != len(data):
             raise StorageCorrupt(f"{key} is not what was stored")
 
-    def put_input(self, file: IO[bytes], sha256: str, *, may_be_there: bool = True) -> None:
+    def put_input(self, file: IO[bytes], sha256: str, *, may_be_there: bool) -> None:
         """Store an uploaded file, unless it lies there, without having it in memory.
 
         Args:

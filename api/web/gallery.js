@@ -8,6 +8,7 @@ import { isFinished } from './follow.js';
 import { jobTitle } from './format.js';
 import { isTransient, patiently } from './patience.js';
 import { Problem, showProblem } from './problem.js';
+import { presetOf } from './recipe.js';
 
 const PAGE_JOBS = 24;
 const MOST_JOBS = 100; // that the service lists at a time
@@ -198,11 +199,6 @@ export class Gallery {
     element('gallery-none').hidden = this.#cards.size > 0 || this.#statuses.length === 0;
   }
 
-  /** @param {Job} job @returns {import('./api.js').Preset | undefined} */
-  #presetOf({ params }) {
-    return this.#presets.find(({ name }) => name === params.preset);
-  }
-
   /** @param {Job[]} jobs */
   #add(jobs) {
     for (const job of jobs) {
@@ -211,7 +207,7 @@ export class Gallery {
         continue;
       }
       this.#note(job);
-      const card = new Card(job, (each) => this.#presetOf(each), (deed, which) => this.#do(deed, which));
+      const card = new Card(job, (each) => presetOf(each, this.#presets), (deed, which) => this.#do(deed, which));
       card.element.dataset.job = job.id;
       this.#cards.set(job.id, card);
       this.#sight.observe(card.element);

@@ -12,7 +12,7 @@ import { duration, jobTitle, medium, number, percentOf, remaining, sentence, sta
 import { withKept, withNewest } from './losses.js';
 import { persistently } from './patience.js';
 import { showProblem } from './problem.js';
-import { recipe } from './recipe.js';
+import { presetOf, recipe } from './recipe.js';
 import { requestOf } from './request.js';
 import { nameTab } from './tab.js';
 import { Timeline } from './timeline.js';
@@ -192,8 +192,7 @@ export class JobView {
 
   /** How it is painted: the manner, and what is unlike it. @param {Job} job */
   #renderRecipe(job) {
-    const preset = this.#catalog?.presets.find(({ name }) => name === job.params.preset);
-    const told = recipe(job, preset);
+    const told = recipe(job, presetOf(job, this.#catalog?.presets ?? []));
     const list = byId('job-recipe', HTMLElement);
     if (list.textContent !== told.flat().join('')) list.replaceChildren(...told.map(ingredient));
     byId('job-copy', HTMLElement).hidden = !this.#catalog;

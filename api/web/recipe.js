@@ -31,6 +31,14 @@ const VALUES = {
 };
 
 /**
+ * The preset of a job, if it is known.
+ *
+ * @param {Pick<import('./api.js').Job, 'params'>} job
+ * @param {import('./api.js').Preset[]} presets
+ */
+export const presetOf = ({ params }, presets) => presets.find(({ name }) => name === params.preset);
+
+/**
  * Parameters that neither the page nor the preset knows are told as they are called.
  *
  * @param {Pick<import('./api.js').Job, 'params' | 'inputs'>} job
