@@ -6,6 +6,7 @@ what is looked for.
 """
 
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,15 +23,15 @@ from shared.connections import connect_impatient
 from shared.jobs import Progress
 from shared.messaging import ProgressWriter
 from shared.parameters import Parameters
-from shared.records import JobRecords
+from shared.records import JobRecords, Lease
 from shared.settings import Settings
 from shared.storage import Storage
 from worker.checkpoints import SHARE as CHECKPOINT_SHARE
 from worker.checkpoints import encode
 from worker.engine import VGG19, Stylization, load_weights
-from worker.pace import Interval
+from worker.heartbeat import Hold
 from worker.reports import Reporter
-from worker.stops import WISHES_INTERVAL_SECONDS, WISHES_SHARE
+from worker.stops import WISHES_INTERVAL_SECONDS, Stops
 
 SIZE_PX = 512
 SECONDS = 40.0
@@ -85,16 +86,16 @@ def _shares(run: Stylization, settings: Settings, seconds: float) -> dict[str, f
     # A worker is connected already
     Reporter(JOB_ID, run, storage, settings, publish).step(next(steps), preview_wanted=True)
     reporter = Reporter(JOB_ID, run, storage, settings, publish)
-    look = Interval(WISHES_INTERVAL_SECONDS, WISHES_SHARE)
+    kept = settings.model_copy(update={"lease_seconds": 10 * seconds})  # nobody renews it here
+    hold = Hold(Lease(JOB_ID, fence=1, attempt=1, claim="bench"), kept, time.monotonic())
+    stops = Stops(hold, threading.Event(), lambda: records.wishes(JOB_ID), seconds)
     spent = {"reports": 0.0, "wishes": 0.0}
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:
         progress = next(steps)
         progress.losses()  # waits for the device: that is the step's time
         before = time.perf_counter()
-        if look.is_due():
-            with look.counted():
-                records.wishes(JOB_ID)
+        stops.check()
         looked = time.perf_counter()
         reporter.step(progress, preview_wanted=True)
         spent["wishes"] += looked - before

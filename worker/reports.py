@@ -18,6 +18,7 @@ from worker.pace import Interval, Pace
 from worker.timeline import Timeline
 
 PROGRESS_SHARE = 0.008
+MOST_PROGRESS_PAUSE_SECONDS = 10.0  # after a hiccup: people watch the bar
 PREVIEW_SHARE = 0.005
 PREVIEW_QUALITY = 80
 PREVIEW_MAX_PX = 768
@@ -38,7 +39,11 @@ class Reporter:
         self._run = run
         self._publish = publish
         self._pace = Pace(run.levels, run.remaining_seconds)
-        self._progress_interval = Interval(settings.progress_interval_seconds, PROGRESS_SHARE)
+        self._progress_interval = Interval(
+            settings.progress_interval_seconds,
+            PROGRESS_SHARE,
+            longest_pause=MOST_PROGRESS_PAUSE_SECONDS,
+        )
         self._has_published = False
         self._preview_interval = Interval(settings.preview_interval_seconds, PREVIEW_SHARE)
         self._timeline = Timeline(storage, job_id, run.step)

@@ -25,7 +25,8 @@ from worker.heartbeat import Hold
 from worker.pace import Interval
 
 WISHES_INTERVAL_SECONDS = 0.25
-WISHES_SHARE = 0.006
+# A Redis nearby answers within this, and its answer counts before the next step, which may be long.
+WISHES_WAIT_SECONDS = 0.002
 LOOK_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 15.0
 T = TypeVar("T")
@@ -104,7 +105,8 @@ class Stops:
         self._hold = hold
         self._shutting_down = shutting_down
         self._wishes = wishes
-        self._look = Interval(WISHES_INTERVAL_SECONDS, WISHES_SHARE)
+        self._look = Interval(WISHES_INTERVAL_SECONDS)
+        self._asked: Errand[Wishes] | None = None
 
     def check(self) -> None:
         """Return if the job may go on; wait as long as nobody can say whether it is still ours.
@@ -128,12 +130,20 @@ class Stops:
             raise Overdue
         if self._shutting_down.is_set():  # before anybody is asked, who may not answer
             raise ShuttingDown
-        if self._look.is_due():
-            with self._look.counted():
-                wishes = self._wishes()
+        self._hear_wishes()
+
+    def _hear_wishes(self) -> None:
+        """Asked in a thread of its own: a Redis that is slow or away holds no step up, and is asked
+        again as soon as it has answered."""
+        if self._asked is None and self._look.is_due():
+            self._asked = Errand(self._wishes)
+            self._asked.wait(WISHES_WAIT_SECONDS)
+        if self._asked is not None and self._asked.is_done:
+            wishes = self._asked.result()
+            self._asked = None
+            self.preview_wanted = wishes.preview
             if wishes.cancel:
                 raise Canceled
-            self.preview_wanted = wishes.preview
 
     def stepped(self, seconds: float | None) -> None:
         """Note how long a step takes."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,12 +41,14 @@ PROGRESS = Progress(
 
 @pytest.fixture
 def count(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    """Counts how often this process sends something to Redis, and waits for the answer."""
+    """Counts how often a request sends something to Redis, and waits for the answer."""
     sent: Sent = []
+    here = threading.current_thread()  # in others, what earlier tests left to do is done
     send = AbstractConnection.send_packed_command
 
     def counted(connection: AbstractConnection, command: Any, *args: Any, **options: Any) -> None:
-        sent.append(command)
+        if threading.current_thread() is here:
+            sent.append(command)
         send(connection, command, *args, **options)
 
     @contextmanager
@@ -145,13 +148,15 @@ def test_without_the_redis_of_the_progress_the_truth_is_told(
 
 @pytest.fixture
 def asked_of_s3(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What this process asks S3 for: the method, and the first folder or the bucket's object."""
+    """What a request asks S3 for: the method, and the first folder or the bucket's object."""
     asked: list[str] = []
+    here = threading.current_thread()  # as above
     send = URLLib3Session.send
 
     def noted(session: URLLib3Session, request: Any) -> Any:
         _, _, key = urlsplit(request.url).path.strip("/").partition("/")
-        asked.append(f"{request.method} {key.partition('/')[0]}")
+        if threading.current_thread() is here:
+            asked.append(f"{request.method} {key.partition('/')[0]}")
         return send(session, request)
 
     monkeypatch.setattr(URLLib3Session, "send", noted)

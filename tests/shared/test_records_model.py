@@ -70,6 +70,7 @@ LIMITS = {
 }
 # So that somebody looks after every job, whatever state it is in, and but for those held back.
 LIES_IN = {JobStatus.QUEUED: {names.QUEUE, names.DUE}, JobStatus.RUNNING: {names.LEASES}}
+ENDS = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 ERROR = JobError(code=ErrorCode.DIVERGED, message="the loss is not a number")
 SHORT_HISTORY = ("MAX_HISTORY_BYTES = 4000", f"MAX_HISTORY_BYTES = {MAX_HISTORY_BYTES}")
 UNREACHABLE = JobError(code=ErrorCode.STORAGE, message="no worker reaches the storage")
@@ -347,6 +348,7 @@ class Impasto(RuleBasedStateMachine):
                     "resumed",
                     "release",
                     "finish",
+                    "finish_too",
                     "done",
                 ]
             ),
@@ -680,14 +682,27 @@ class Impasto(RuleBasedStateMachine):
         )
 
     def finish(self, draw: Draw, lost: bool) -> None:
-        lease = self.some_lease(draw)
+        self.finish_as(draw(st.sampled_from(ENDS)), self.some_lease(draw), lost)
+
+    def finish_too(self, draw: Draw, lost: bool) -> None:
+        """What has ended is finished once more, as it was: by who did it, or who had lost it."""
+        jobs = self.model.jobs
+        ended = [
+            (jobs[lease.job_id].status, lease)
+            for lease in reversed(self.leases)
+            if lease.job_id in jobs and jobs[lease.job_id].status in ENDS
+        ]
+        if ended:
+            self.finish_as(*draw(st.sampled_from(ended)), lost)
+
+    def finish_as(self, status: JobStatus, lease: Lease, lost: bool) -> None:
         output = output_of(lease)
         calls: dict[JobStatus, tuple[Callable[[], bool], StoredOutput | JobError | None]] = {
             JobStatus.SUCCEEDED: (lambda: self.records.succeed(lease, output), output),
             JobStatus.FAILED: (lambda: self.records.fail(lease, ERROR), ERROR),
             JobStatus.CANCELED: (lambda: self.records.stop(lease), None),
         }
-        call, end = calls[draw(st.sampled_from([*calls]))]
+        call, end = calls[status]
         self.call(lost, call, lambda: self.model.finish(lease, end))
 
     def done(self, draw: Draw, lost: bool) -> None:

@@ -96,7 +96,7 @@ class Watch:
         return any(word in complaint for word in self._forgiven)
 
 
-@pytest.fixture(scope="module")  # as long as it lives, no event loop can run in this thread
+@pytest.fixture(scope="package")  # as long as it lives, no event loop can run in this thread
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -237,9 +237,8 @@ class Front:
             return False
 
 
-@pytest.fixture
-def quiet(settings: Settings, valkey: redis.Redis, tmp_path: Path) -> Iterator[Front]:
-    """An API without workers and without jobs: what is posted waits."""
+@pytest.fixture(scope="package")
+def _front(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     secret = settings.s3_secret_access_key
     assert secret
     environment = {
@@ -249,8 +248,15 @@ def quiet(settings: Settings, valkey: redis.Redis, tmp_path: Path) -> Iterator[F
         "IMPASTO_S3_SECRET_ACCESS_KEY": secret.get_secret_value(),
         "IMPASTO_KEY_CACHE_SECONDS": "0",
     }
-    with Front(environment, tmp_path / "front.log") as front:
+    with Front(environment, tmp_path_factory.mktemp("front") / "front.log") as front:
         yield front
+
+
+@pytest.fixture
+def quiet(_front: Front, valkey: redis.Redis) -> Front:
+    """An API without workers and without jobs: what is posted waits. Not to be stopped: it serves
+    all tests of the page."""
+    return _front
 
 
 @pytest.fixture

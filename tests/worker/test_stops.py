@@ -43,11 +43,62 @@ def later(seconds: float, action: Callable[[], None]) -> None:
     timer.start()
 
 
+def check_until(held: Held, condition: Callable[[], bool] = lambda: False) -> None:
+    """One step after the other, as what is wished comes from another thread."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        held.stops.check()
+        time.sleep(0.001)
+
+
 def test_a_job_that_is_held_goes_on() -> None:
     held = Held()
     held.wished = Wishes(cancel=False, preview=True)
-    held.stops.check()
-    assert held.stops.preview_wanted
+    check_until(held, lambda: held.stops.preview_wanted)
+
+
+def test_a_redis_that_does_not_say_what_is_wished_holds_no_step_up() -> None:
+    held = Held()
+    answer, asked = threading.Event(), threading.Semaphore(0)
+
+    def wishes() -> Wishes:
+        asked.release()
+        answer.wait(30)
+        return held.wished
+
+    held.stops = Stops(held.hold, held.shutting_down, wishes, 60)
+    started = time.monotonic()
+    for _ in range(5):
+        held.stops.check()
+        time.sleep(0.3)
+    assert time.monotonic() - started < 15  # it goes on though nobody answers
+    assert asked.acquire(blocking=False)
+    assert not asked.acquire(blocking=False)  # one question at a time
+    held.wished = Wishes(cancel=True, preview=False)
+    answer.set()
+    with pytest.raises(Canceled):
+        check_until(held)
+
+
+def test_a_cancellation_is_heard_soon_after_an_answer_that_took_long() -> None:
+    """Not once the time that it took is earned back: that was half a minute."""
+    held = Held()
+    answered = threading.Event()
+
+    def wishes() -> Wishes:
+        if not answered.is_set():
+            time.sleep(0.5)
+            answered.set()
+        return held.wished
+
+    held.stops = Stops(held.hold, held.shutting_down, wishes, 60)
+    check_until(held, answered.is_set)
+    held.wished = Wishes(cancel=True, preview=False)
+    started = time.monotonic()
+    with pytest.raises(Canceled):
+        check_until(held)
+    assert time.monotonic() - started < 15
 
 
 @pytest.mark.parametrize(
@@ -71,7 +122,7 @@ def test_it_is_stopped_between_steps_and_while_it_waits(
     else:
         happens(held)
         with pytest.raises(interruption):
-            held.stops.check()
+            check_until(held)
     never.set()
 
 
