@@ -16,6 +16,8 @@ from deploy.embedded.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+# Threads of PyTorch wait for each other busily, and here others want the cores.
+ONE_THREAD = {"IMPASTO_THREADS": "1"}
 ADDRESS = "http://127.0.0.1:8080"
 
 
@@ -25,7 +27,7 @@ def test_the_demo_paints_the_samples_and_leaves_the_picture_and_its_manifest(
     done = subprocess.run(
         [sys.executable, "-m", "client.cli", "demo", "--size", "96", "-o", str(tmp_path)],
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "200"},
+        env={**os.environ, **ONE_THREAD, "COLUMNS": "200"},
         capture_output=True,
         text=True,
         timeout=240,
@@ -111,7 +113,7 @@ def desk(tmp_path: Path, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "holiday" / "deeper").mkdir(parents=True)
     for name in ("beach.png", "deeper/sea.png"):
         Image.new("RGB", (64, 48), "navy").save(tmp_path / "holiday" / name)
-    for name, value in stack.environment.items():
+    for name, value in {**stack.environment, **ONE_THREAD}.items():
         if name.startswith("IMPASTO_"):
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("IMPASTO_URL", stack.url)
