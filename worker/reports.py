@@ -1,7 +1,8 @@
 """What a running job tells: progress into Celery's task state, previews and losses to S3.
 
 Each costs at most its share of the time that the run takes, and the first time: whoever is slow to
-take reports gets fewer. (See `Interval` for what an outage costs.)
+take reports gets fewer. (See `Interval` for what an outage costs.) Progress is tried every ten
+seconds whatever it costs: people watch the bar.
 """
 
 import io
@@ -18,7 +19,7 @@ from worker.pace import Interval, Pace
 from worker.timeline import Timeline
 
 PROGRESS_SHARE = 0.008
-MOST_PROGRESS_PAUSE_SECONDS = 10.0  # after a hiccup: people watch the bar
+LONGEST_PROGRESS_PAUSE_SECONDS = 10.0
 PREVIEW_SHARE = 0.005
 PREVIEW_QUALITY = 80
 PREVIEW_MAX_PX = 768
@@ -42,7 +43,7 @@ class Reporter:
         self._progress_interval = Interval(
             settings.progress_interval_seconds,
             PROGRESS_SHARE,
-            longest_pause=MOST_PROGRESS_PAUSE_SECONDS,
+            longest_pause=LONGEST_PROGRESS_PAUSE_SECONDS,
         )
         self._has_published = False
         self._preview_interval = Interval(settings.preview_interval_seconds, PREVIEW_SHARE)

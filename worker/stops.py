@@ -25,8 +25,9 @@ from worker.heartbeat import Hold
 from worker.pace import Interval
 
 WISHES_INTERVAL_SECONDS = 0.25
-# A Redis nearby answers within this, and its answer counts before the next step, which may be long.
-WISHES_WAIT_SECONDS = 0.002
+# Of the time since the last look. So long an answer is waited for, to count before the next step: a
+# long one can afford any usual answer, short ones come soon.
+WISHES_SHARE = 0.005
 LOOK_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 15.0
 T = TypeVar("T")
@@ -106,6 +107,7 @@ class Stops:
         self._shutting_down = shutting_down
         self._wishes = wishes
         self._look = Interval(WISHES_INTERVAL_SECONDS)
+        self._looked = time.monotonic()
         self._asked: Errand[Wishes] | None = None
 
     def check(self) -> None:
@@ -130,20 +132,30 @@ class Stops:
             raise Overdue
         if self._shutting_down.is_set():  # before anybody is asked, who may not answer
             raise ShuttingDown
-        self._hear_wishes()
+        self._look_at_wishes()
 
-    def _hear_wishes(self) -> None:
-        """Asked in a thread of its own: a Redis that is slow or away holds no step up, and is asked
-        again as soon as it has answered."""
+    def _look_at_wishes(self) -> None:
+        """They are asked in a thread of its own: a Redis that is slow, far away or gone holds no
+        step up, and is asked again when it has answered."""
+        self._hear()
         if self._asked is None and self._look.is_due():
-            self._asked = Errand(self._wishes)
-            self._asked.wait(WISHES_WAIT_SECONDS)
-        if self._asked is not None and self._asked.is_done:
-            wishes = self._asked.result()
-            self._asked = None
-            self.preview_wanted = wishes.preview
-            if wishes.cancel:
-                raise Canceled
+            try:
+                self._asked = Errand(self._wishes)
+            except RuntimeError as error:  # others take threads, too
+                log.warning("nobody asked what is wished", error=repr(error))
+                return
+            self._asked.wait(WISHES_SHARE * (time.monotonic() - self._looked))
+            self._hear()
+        self._looked = time.monotonic()
+
+    def _hear(self) -> None:
+        if self._asked is None or not self._asked.is_done:
+            return
+        asked, self._asked = self._asked, None
+        wishes = asked.result()
+        self.preview_wanted = wishes.preview
+        if wishes.cancel:
+            raise Canceled
 
     def stepped(self, seconds: float | None) -> None:
         """Note how long a step takes."""

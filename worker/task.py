@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from celery.exceptions import Ignore
-from redis.exceptions import RedisError
 
 from shared.errors import ImpastoError
 from shared.jobs import ErrorCode, JobError, Progress
@@ -115,7 +114,7 @@ def _run_held(node: Node, hold: Hold, shutting_down: Flag) -> dict[str, Any]:
     def wishes() -> Wishes:
         try:
             return node.records.wishes(lease.job_id)
-        except RedisError:
+        except AWAY:
             return Wishes(cancel=False, preview=False)
 
     stops = Stops(hold, shutting_down, wishes, node.settings.outage_patience_seconds)

@@ -237,8 +237,8 @@ class Front:
             return False
 
 
-@pytest.fixture(scope="package")
-def _front(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+def _front(settings: Settings, log_path: Path) -> Front:
+    """Before the servers of the tests, without workers."""
     secret = settings.s3_secret_access_key
     assert secret
     environment = {
@@ -248,15 +248,27 @@ def _front(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "IMPASTO_S3_SECRET_ACCESS_KEY": secret.get_secret_value(),
         "IMPASTO_KEY_CACHE_SECONDS": "0",
     }
-    with Front(environment, tmp_path_factory.mktemp("front") / "front.log") as front:
+    return Front(environment, log_path)
+
+
+@pytest.fixture(scope="package")
+def _shared_front(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    with _front(settings, tmp_path_factory.mktemp("front") / "front.log") as front:
         yield front
 
 
 @pytest.fixture
-def quiet(_front: Front, valkey: redis.Redis) -> Front:
-    """An API without workers and without jobs: what is posted waits. Not to be stopped: it serves
-    all tests of the page."""
-    return _front
+def quiet(_shared_front: Front, valkey: redis.Redis) -> Front:
+    """An API without workers and without jobs: what is posted waits. It serves many tests, and is
+    neither stopped nor given keys, of which it would remember that there are some."""
+    return _shared_front
+
+
+@pytest.fixture
+def guarded(settings: Settings, valkey: redis.Redis, tmp_path: Path) -> Iterator[Front]:
+    """The same for one test, which may make keys."""
+    with _front(settings, tmp_path / "front.log") as front:
+        yield front
 
 
 @pytest.fixture

@@ -290,7 +290,7 @@ def test_a_picture_that_is_quicker_than_the_draft_takes_its_place_alone(
 
 
 def test_it_is_forgotten_with_the_key(
-    quiet: Front,
+    guarded: Front,
     open_page: Open,
     settings: Settings,
     valkey: redis.Redis,
@@ -300,7 +300,7 @@ def test_it_is_forgotten_with_the_key(
 ) -> None:
     watch.forgive("401")  # Chromium writes them down
     artist, other = (ApiKeys(valkey, settings).create(name) for name in ("artist", "other"))
-    with open_page(quiet.url) as page:
+    with open_page(guarded.url) as page:
         dialog, frames = page.locator("#key-dialog"), page.locator(".well .frame")
         size = page.get_by_label("Long side of the picture")
 

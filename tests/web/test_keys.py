@@ -22,15 +22,15 @@ STORED = "() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }])"
 
 
 @pytest.fixture
-def key(valkey: redis.Redis, settings: Settings, quiet: Front) -> str:
+def key(valkey: redis.Redis, settings: Settings, guarded: Front) -> str:
     """A key; from now on everybody needs one."""
     return ApiKeys(valkey, settings).create("artist")
 
 
 @pytest.fixture
-def locked(quiet: Front, key: str, open_page: Open, watch) -> Iterator[Page]:
+def locked(guarded: Front, key: str, open_page: Open, watch) -> Iterator[Page]:
     """The page of a service with keys."""
-    with open_page(quiet.url) as page:
+    with open_page(guarded.url) as page:
         yield page
     watch.forgive("401")  # Chromium writes them down
 
@@ -47,9 +47,9 @@ def enter(page: Page, key: str, *, remember: bool = False) -> None:
 
 
 def test_the_page_asks_for_a_key_and_shows_the_works_of_that_key(
-    quiet: Front, locked: Page, key: str, post: Post, finish: Finish, photograph: FilePayload
+    guarded: Front, locked: Page, key: str, post: Post, finish: Finish, photograph: FilePayload
 ) -> None:
-    job_id = post(quiet.url, key, size=64)
+    job_id = post(guarded.url, key, size=64)
     finish(job_id)
     expect(dialog(locked)).to_contain_text("This service asks for an API key.")
     enter(locked, f"{key[:-1]}{'A' if key[-1] != 'A' else 'B'}")
@@ -66,7 +66,7 @@ def test_the_page_asks_for_a_key_and_shows_the_works_of_that_key(
     with locked.expect_download() as started:
         locked.get_by_role("button", name="Both, as ZIP").click()
     with zipfile.ZipFile(started.value.path()) as archive:
-        picture = archive.read("quiet-field-after-diagonal-strokes.png")
+        picture = archive.read("guarded-field-after-diagonal-strokes.png")
     assert picture == photograph["buffer"]
 
     assert key not in locked.content()
@@ -124,9 +124,9 @@ def test_what_cannot_be_a_key_is_not_sent(locked: Page, key: str) -> None:
 
 @pytest.mark.parametrize("script", [NO_STORAGE, FULL_STORAGE], ids=["denied", "full"])
 def test_a_key_lasts_until_the_page_is_left_where_nothing_can_be_stored(
-    quiet: Front, key: str, browser: Browser, script: str
+    guarded: Front, key: str, browser: Browser, script: str
 ) -> None:
-    with browser.new_context(base_url=quiet.url) as context:
+    with browser.new_context(base_url=guarded.url) as context:
         context.add_init_script(script)
         page = context.new_page()
         page.goto("/")
@@ -136,12 +136,12 @@ def test_a_key_lasts_until_the_page_is_left_where_nothing_can_be_stored(
 
 
 def test_nothing_of_one_key_hangs_among_the_works_of_another(
-    quiet: Front, locked: Page, key: str, settings: Settings, valkey: redis.Redis, post: Post
+    guarded: Front, locked: Page, key: str, settings: Settings, valkey: redis.Redis, post: Post
 ) -> None:
-    post(quiet.url, key, size=64)
+    post(guarded.url, key, size=64)
     other = ApiKeys(valkey, settings).create("another artist")
     for _ in range(PAGE_JOBS + 1):
-        post(quiet.url, other, size=32)
+        post(guarded.url, other, size=32)
     enter(locked, key)
     works = locked.locator("#gallery li")
     expect(works).to_have_count(1)
@@ -153,7 +153,7 @@ def test_nothing_of_one_key_hangs_among_the_works_of_another(
 
 
 def test_a_key_that_is_being_entered_stays_when_a_request_needs_one(
-    quiet: Front, locked: Page, key: str, settings: Settings, valkey: redis.Redis
+    guarded: Front, locked: Page, key: str, settings: Settings, valkey: redis.Redis
 ) -> None:
     keys = ApiKeys(valkey, settings)
     enter(locked, key)
@@ -196,9 +196,9 @@ def test_a_visitor_without_a_key_is_asked_again_only_when_one_is_needed(
 
 
 def test_who_enters_the_first_key_unasked_sees_its_works(
-    quiet: Front, locked: Page, key: str, post: Post, painting: FilePayload
+    guarded: Front, locked: Page, key: str, post: Post, painting: FilePayload
 ) -> None:
-    job_id = post(quiet.url, key, size=64)
+    job_id = post(guarded.url, key, size=64)
     dialog(locked).get_by_role("button", name="Not now").click()
     locked.goto(f"/#job/{job_id}")
     expect(locked.locator("#job-problem")).to_contain_text("API key is needed")
@@ -207,8 +207,8 @@ def test_who_enters_the_first_key_unasked_sees_its_works(
     expect(locked.locator("#job-state")).to_have_text("Next in line")
 
 
-def test_without_keys_nobody_is_asked(quiet: Front, open_page: Open) -> None:
-    with open_page(quiet.url) as page:
+def test_without_keys_nobody_is_asked(guarded: Front, open_page: Open) -> None:
+    with open_page(guarded.url) as page:
         expect(page.get_by_text("The wall is yours")).to_be_visible()
         expect(dialog(page)).to_be_hidden()
         expect(page.get_by_role("button", name="Key", exact=True)).to_be_hidden()

@@ -14,11 +14,15 @@ CHOSEN = """elements => elements.map((element) => {
   const { backgroundColor, borderBottomColor, outlineStyle } = getComputedStyle(element);
   return [backgroundColor, borderBottomColor, outlineStyle].join();
 })"""
-FADED = """Promise.allSettled(
-  document.getAnimations()
-    .filter(({ effect }) => effect.getTiming().iterations !== Infinity)
-    .map(({ finished }) => finished)
-)"""
+FADED = """async () => {
+  const isFading = ({ effect, playState }) =>
+    playState === 'running' && effect.getTiming().iterations !== Infinity;
+  for (;;) {
+    const fading = document.getAnimations().filter(isFading);
+    if (fading.length === 0) return;
+    await Promise.allSettled(fading.map(({ finished }) => finished));
+  }
+}"""
 WHAT_HAS_FOCUS = "document.activeElement.id || document.activeElement.type"
 
 

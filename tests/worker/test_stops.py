@@ -81,6 +81,54 @@ def test_a_redis_that_does_not_say_what_is_wished_holds_no_step_up() -> None:
         check_until(held)
 
 
+def test_after_a_long_step_an_answer_that_takes_a_while_counts_before_the_next() -> None:
+    held = Held()
+
+    def wishes() -> Wishes:
+        time.sleep(0.05)
+        return held.wished
+
+    def step() -> None:
+        held.stops._looked -= 600  # ten minutes long, of which three seconds can be spared
+        time.sleep(0.3)
+        held.stops.check()
+
+    held.stops = Stops(held.hold, held.shutting_down, wishes, 60)
+    step()
+    held.wished = Wishes(cancel=True, preview=False)
+    with pytest.raises(Canceled):
+        step()
+
+
+def test_what_went_wrong_when_it_was_asked_is_told_once() -> None:
+    held = Held()
+    answers = [ValueError("wrong"), Wishes(cancel=False, preview=True)]
+
+    def wishes() -> Wishes:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    held.stops = Stops(held.hold, held.shutting_down, wishes, 60)
+    with pytest.raises(ValueError, match="wrong"):
+        check_until(held)
+    check_until(held, lambda: held.stops.preview_wanted)
+
+
+def test_without_a_thread_to_ask_the_job_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    held = Held()
+    held.wished = Wishes(cancel=True, preview=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", nothing)
+        held.stops.check()
+    with pytest.raises(Canceled):
+        check_until(held)
+
+
 def test_a_cancellation_is_heard_soon_after_an_answer_that_took_long() -> None:
     """Not once the time that it took is earned back: that was half a minute."""
     held = Held()
