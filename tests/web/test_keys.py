@@ -66,7 +66,7 @@ def test_the_page_asks_for_a_key_and_shows_the_works_of_that_key(
     with locked.expect_download() as started:
         locked.get_by_role("button", name="Both, as ZIP").click()
     with zipfile.ZipFile(started.value.path()) as archive:
-        picture = archive.read("guarded-field-after-diagonal-strokes.png")
+        picture = archive.read("quiet-field-after-diagonal-strokes.png")
     assert picture == photograph["buffer"]
 
     assert key not in locked.content()
