@@ -14,6 +14,7 @@ CHOSEN = """elements => elements.map((element) => {
   const { backgroundColor, borderBottomColor, outlineStyle } = getComputedStyle(element);
   return [backgroundColor, borderBottomColor, outlineStyle].join();
 })"""
+# Half-way between two colours nothing can be said of them.
 FADED = """async () => {
   const isFading = ({ effect, playState }) =>
     playState === 'running' && effect.getTiming().iterations !== Infinity;
@@ -33,7 +34,7 @@ def is_light(page: Page) -> bool:
 
 def check_access(page: Page) -> None:
     """Nothing that axe-core knows to keep somebody out."""
-    page.evaluate(FADED)  # half-way between two colours, contrast is low
+    page.evaluate(FADED)
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
 
@@ -90,6 +91,7 @@ def test_what_is_chosen_can_be_told_in_the_colours_of_the_system(
             ("#presets img", "#presets :has(> :checked) img"),
             ("#gallery-filter label", "#gallery-filter label:has(:checked)"),
         ]:
+            page.evaluate(FADED)
             looks = page.locator(choices).evaluate_all(CHOSEN)
             (look,) = page.locator(chosen).evaluate_all(CHOSEN)
             assert looks.count(look) == 1
