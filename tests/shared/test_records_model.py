@@ -31,6 +31,7 @@ from shared.errors import InFlight, KeyReused
 from shared.garbage import POSTING_SECONDS, REMOVING_SECONDS, Garbage, Removal
 from shared.idempotency import IdempotencyKeys, Ticket
 from shared.jobs import (
+    TERMINAL,
     Checkpoint,
     ErrorCode,
     Inputs,
@@ -70,7 +71,6 @@ LIMITS = {
 }
 # So that somebody looks after every job, whatever state it is in, and but for those held back.
 LIES_IN = {JobStatus.QUEUED: {names.QUEUE, names.DUE}, JobStatus.RUNNING: {names.LEASES}}
-ENDS = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELED)
 ERROR = JobError(code=ErrorCode.DIVERGED, message="the loss is not a number")
 SHORT_HISTORY = ("MAX_HISTORY_BYTES = 4000", f"MAX_HISTORY_BYTES = {MAX_HISTORY_BYTES}")
 UNREACHABLE = JobError(code=ErrorCode.STORAGE, message="no worker reaches the storage")
@@ -682,7 +682,7 @@ class Impasto(RuleBasedStateMachine):
         )
 
     def finish(self, draw: Draw, lost: bool) -> None:
-        self.finish_as(draw(st.sampled_from(ENDS)), self.some_lease(draw), lost)
+        self.finish_as(draw(st.sampled_from(sorted(TERMINAL))), self.some_lease(draw), lost)
 
     def finish_too(self, draw: Draw, lost: bool) -> None:
         """What has ended is finished once more, as it was: by who did it, or who had lost it."""
@@ -690,7 +690,7 @@ class Impasto(RuleBasedStateMachine):
         ended = [
             (jobs[lease.job_id].status, lease)
             for lease in reversed(self.leases)
-            if lease.job_id in jobs and jobs[lease.job_id].status in ENDS
+            if lease.job_id in jobs and jobs[lease.job_id].status in TERMINAL
         ]
         if ended:
             self.finish_as(*draw(st.sampled_from(ended)), lost)

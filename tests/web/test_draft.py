@@ -87,6 +87,16 @@ def written_by_and_by(page: Page) -> Iterator[None]:
         assert time.monotonic() < deadline, "nothing was written"
 
 
+def change_and_find_again(page: Page) -> None:
+    """What is changed in a form with two pictures is there after a reload, and so are they."""
+    size = page.get_by_label("Long side of the picture")
+    with written_by_and_by(page):
+        size.fill("64")
+    reload(page, is_kept=False)
+    expect(size).to_have_value("64")
+    expect(page.locator(".well .frame")).to_have_count(2)
+
+
 def fill(page: Page, visitor: Visitor, photograph: FilePayload, *paintings: FilePayload) -> None:
     visitor.choose(photograph, *paintings)
     expect(page.locator("#style .frame")).to_have_count(len(paintings))
@@ -194,12 +204,7 @@ def test_a_draft_that_another_tab_has_thrown_away_is_written_again_as_a_whole(
         page.evaluate(SPOIL, ["settings.at", 0])
         page.context.new_page().goto("/")
         expect(page.context.pages[-1].locator("#submit")).to_be_enabled()
-    size = page.get_by_label("Long side of the picture")
-    with written_by_and_by(page):
-        size.fill("64")
-    reload(page, is_kept=False)
-    expect(size).to_have_value("64")
-    expect(page.locator(".well .frame")).to_have_count(2)
+    change_and_find_again(page)
 
 
 @pytest.mark.parametrize("has_locks", [True, False], ids=["https", "http"])
@@ -227,12 +232,7 @@ def test_a_tab_and_its_duplicate_do_not_mix_their_forms(
     with written_by_and_by(double):
         double.locator("#style input[type=file]").set_input_files([second_painting])
 
-    size = page.get_by_label("Long side of the picture")
-    with written_by_and_by(page):
-        size.fill("64")
-    reload(page, is_kept=False)
-    expect(size).to_have_value("64")
-    expect(page.locator(".well .frame")).to_have_count(2)
+    change_and_find_again(page)
     reload(double, is_kept=False)
     expect(double.locator(".well .frame")).to_have_count(3 if has_locks else 2)
 
